@@ -1,0 +1,1 @@
+"""What all channels share: the contract, the failures, the registry, text limits and the chat element."""
