@@ -1,0 +1,1 @@
+"""Remembers every touchpoint, flags who is unhappy, hands over to a person."""
