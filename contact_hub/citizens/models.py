@@ -1,0 +1,94 @@
+"""Who writes to the city, from where, and which talk is open."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from contact_hub.database import Base, new_id, now
+
+
+class Citizen(Base):
+    """A person the city talks with, however many addresses they write from."""
+
+    __tablename__ = "citizen"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    language: Mapped[str | None]
+    name: Mapped[str | None]
+
+
+class Address(Base):
+    """One place a citizen writes from: a chat, a phone number, a browser session.
+
+    `channel = "desk"` is the inner address of a citizen, for touchpoints born inside the city.
+    """
+
+    __tablename__ = "address"
+    __table_args__ = (UniqueConstraint("channel", "value"), Index("ix_address_citizen_id", "citizen_id"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    citizen_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("citizen.id"))
+    channel: Mapped[str]
+    value: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    verified_at: Mapped[datetime | None]
+    proof: Mapped[str | None]
+    reachable: Mapped[bool] = mapped_column(default=True)
+    unreachable_reason: Mapped[str | None]
+    last_inbound_at: Mapped[datetime | None]
+
+
+class Suppression(Base):
+    """An address that asked for silence; kept by value so that it outlives the citizen's record."""
+
+    __tablename__ = "suppression"
+
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime] = mapped_column(default=now)
+    source: Mapped[str]  # citizen, provider, staff
+
+
+class ConversationState(StrEnum):
+    """Who is answering."""
+
+    BOT = "bot"
+    WAITING = "waiting"
+    AGENT = "agent"
+    CLOSED = "closed"
+
+
+class Conversation(Base):
+    """The talk that goes on at one address; at most one is open.
+
+    `epoch` rises with every change of hands: what an older epoch wrote may no longer start to leave.
+    """
+
+    __tablename__ = "conversation"
+    __table_args__ = (
+        Index("uq_conversation_open", "address_id", unique=True, postgresql_where=text("state <> 'closed'")),
+        Index("ix_conversation_waiting", "waiting_since", postgresql_where=text("state = 'waiting'")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    address_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("address.id"))
+    state: Mapped[str] = mapped_column(default=ConversationState.BOT)
+    holder: Mapped[str | None]
+    epoch: Mapped[int] = mapped_column(default=0)
+    language: Mapped[str | None]
+    language_fixed: Mapped[bool] = mapped_column(default=False)
+    priority: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[str | None]
+    form: Mapped[str | None]  # the form Rasa is filling, so that a failing Rasa is waited for
+    given_up: Mapped[list[Any]] = mapped_column(default=list)
+    opened_at: Mapped[datetime] = mapped_column(default=now)
+    last_activity_at: Mapped[datetime] = mapped_column(default=now)
+    waiting_since: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]

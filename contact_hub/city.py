@@ -1,0 +1,214 @@
+"""The city in words: what a clerk wrote into `nlu_data/`, ready to be asked."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+from babel.dates import format_date, format_datetime
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class CityError(ValueError):
+    """A file of the city's words is missing or wrong; the message names it."""
+
+
+@dataclass(frozen=True)
+class City:
+    """Everything the hub says, recognises word for word, and knows of the city's hours and departments."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    responses: Mapping[str, Mapping[str, str]]
+    commands: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The city's name."""
+        return str(self.settings["name"])
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages the city speaks, as ISO 639-1 codes."""
+        return tuple(self.settings["languages"]["supported"])
+
+    @property
+    def default_language(self) -> str:
+        """The language where nothing else is known."""
+        return str(self.settings["languages"]["default"])
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The city's time zone."""
+        return ZoneInfo(self.settings["time_zone"])
+
+    def speaks(self, language: str | None) -> str:
+        """The language to answer in: the wanted one where the city speaks it, else the default."""
+        return language if language in self.languages else self.default_language
+
+    def say(self, key: str, language: str | None, **values: object) -> str:
+        """A sentence of `nlu_data/responses` in a language, its placeholders filled in."""
+        for code in (self.speaks(language), self.default_language):
+            template = self.responses.get(code, {}).get(key)
+            if template is not None:
+                return _fill(template, values)
+        raise CityError(f"nlu_data/responses/{self.default_language}.yml has no sentence '{key}'.")
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a sentence."""
+        return key in self.responses.get(self.default_language, {})
+
+    # Hours ------------------------------------------------------------------------------------
+
+    def opening(self, day: date) -> list[tuple[time, time]]:
+        """The spans of that day in which people answer, in the city's own time."""
+        hours = self.settings["opening_hours"]
+        if day in set(hours.get("holidays") or ()):
+            return []
+        spans = []
+        for span in hours.get(_DAYS[day.weekday()]) or ():
+            start, end = str(span).split("-")
+            spans.append((time.fromisoformat(start), time.fromisoformat(end)))
+        return sorted(spans)
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether people answer at that moment."""
+        local = at.astimezone(self.zone)
+        return any(start <= local.time() < end for start, end in self.opening(local.date()))
+
+    def next_opening(self, at: datetime) -> datetime | None:
+        """When people next begin to answer, within 30 days."""
+        local = at.astimezone(self.zone)
+        for offset in range(31):
+            day = local.date() + timedelta(days=offset)
+            for start, _ in self.opening(day):
+                moment = datetime.combine(day, start, self.zone)
+                if moment > local:
+                    return moment
+        return None
+
+    def moment(self, at: datetime, language: str) -> str:
+        """Day and time as people of that language write them, in the city's zone."""
+        return format_datetime(at, "EEEE d MMMM, HH:mm", tzinfo=self.zone, locale=self.speaks(language))
+
+    def day(self, at: datetime, language: str) -> str:
+        """The date as people of that language write it."""
+        return format_date(at.astimezone(self.zone).date(), "medium", locale=self.speaks(language))
+
+    # Words recognised without any model -----------------------------------------------------------
+
+    @cached_property
+    def _opt_out(self) -> frozenset[str]:
+        return self._all_of("opt_out")
+
+    def _all_of(self, command: str) -> frozenset[str]:
+        return frozenset(
+            plain(phrase)
+            for language in self.languages
+            for phrase in (self.commands.get(language) or {}).get(command, ())
+        )
+
+    def wants_silence(self, text: str) -> bool:
+        """Whether the whole message asks to stop writing, as the providers' word or in plain language."""
+        word = plain(text)
+        return word in self._provider("provider_opt_out") or word in self._opt_out
+
+    def wants_messages(self, text: str) -> bool:
+        """Whether the whole message is a provider's word for writing again."""
+        return plain(text) in self._provider("provider_opt_in")
+
+    def _provider(self, key: str) -> frozenset[str]:
+        return frozenset(plain(str(word)) for word in self.commands.get(key, ()))
+
+    @cached_property
+    def _emergency(self) -> re.Pattern[str] | None:
+        return _any_phrase(self.settings["emergency"]["words"])
+
+    @cached_property
+    def _self_harm(self) -> re.Pattern[str] | None:
+        return _any_phrase(self.settings["emergency"].get("self_harm") or {})
+
+    def emergency(self, text: str) -> str | None:
+        """`"emergency"` or `"self_harm"` where the text holds one of the fixed phrases."""
+        words = plain(text)
+        if self._self_harm is not None and self._self_harm.search(words):
+            return "self_harm"
+        if self._emergency is not None and self._emergency.search(words):
+            return "emergency"
+        return None
+
+    def department_of(self, category: str) -> str | None:
+        """The department that looks after a kind of problem."""
+        for department in self.settings.get("departments", ()):
+            if category in (department.get("categories") or ()):
+                return str(department["key"])
+        return None
+
+    def category(self, key: str, language: str | None) -> str:
+        """A kind of problem as it stands in a sentence."""
+        return self.say(f"category_{key}" if self.has(f"category_{key}") else "category_other", language)
+
+
+def load_city(folder: Path) -> City:
+    """Read the city's words; raises CityError with one sentence when a file is missing or wrong."""
+    responses = {
+        path.stem: _read(path)
+        for path in sorted((folder / "responses").glob("*.yml"))
+        if path.stem != "commands"
+    }
+    commands_file = folder / "responses" / "commands.yml"
+    city = City(
+        folder, _read(folder / "city.yml"), responses, _read(commands_file) if commands_file.exists() else {}
+    )
+    for key in ("name", "time_zone", "languages", "opening_hours", "emergency"):
+        if key not in city.settings:
+            raise CityError(f"{folder / 'city.yml'} has no '{key}'.")
+    if city.default_language not in responses:
+        raise CityError(f"{folder / 'responses'} has no {city.default_language}.yml for the default language.")
+    return city
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+    except FileNotFoundError:
+        raise CityError(f"{path} is missing.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CityError(f"{path} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise CityError(f"{path} must be a list of keys and values.")
+    return found
+
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def plain(text: str) -> str:
+    """Lower case, one form of each character, punctuation and double spaces gone: for comparing words."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    kept = "".join(c if c.isalnum() or c == "'" or unicodedata.combining(c) else " " for c in folded)
+    return " ".join(kept.split())
+
+
+def _any_phrase(words: Mapping[str, list[str]]) -> re.Pattern[str] | None:
+    """Matches any phrase at word borders; scripts that write without spaces need no border."""
+    parts = []
+    for language, phrases in words.items():
+        for phrase in phrases:
+            pattern = re.escape(plain(str(phrase)))
+            parts.append(pattern if language in {"zh", "ja", "th"} else rf"(?<!\w){pattern}(?!\w)")
+    return re.compile("|".join(parts)) if parts else None
+
+
+def _fill(template: str, values: Mapping[str, object]) -> str:
+    """Fill `{name}` by name only, so that braces in a value or a clerk's text can do no harm."""
+    return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), template)

@@ -1,0 +1,149 @@
+"""The two processes the journey asks: the brain (language, search) and Rasa (intent and dialogue)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+# The resident hears from us within 3 s: what Rasa has not answered by then is given up, and the
+# time that is left is enough for a search.
+RASA_SECONDS = 2.3
+BRAIN_SECONDS = 0.6
+
+
+class NeighbourDown(Exception):
+    """The other process is away, too slow, or failed; `late` means that it may still be at work on it."""
+
+    def __init__(self, who: str, why: str, *, late: bool = False) -> None:
+        super().__init__(f"{who}: {why}")
+        self.who = who
+        self.why = why
+        self.late = late
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the brain sees in a text before anyone answers it."""
+
+    language: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class RasaTurn:
+    """What Rasa made of a message."""
+
+    intent: str | None
+    confidence: float
+    form: str | None
+    messages: tuple[dict[str, Any], ...]
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One message as Rasa gets it; `choice` comes only from a stored button."""
+
+    conversation: uuid.UUID
+    touchpoint: uuid.UUID
+    text: str
+    language: str
+    choice: dict[str, Any] | None = None
+    history: Sequence[dict[str, str]] = ()
+    media: Sequence[dict[str, str]] = ()
+    given_up: Sequence[str] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Neighbours:
+    """HTTP to the brain and to Rasa over kept connections."""
+
+    def __init__(self, *, brain_url: str, rasa_url: str, secret: str) -> None:
+        headers = {"X-Internal-Secret": secret}
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
+        self._brain = httpx.AsyncClient(base_url=brain_url, headers=headers, limits=limits, trust_env=False)
+        self._rasa = httpx.AsyncClient(base_url=rasa_url, headers=headers, limits=limits, trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._brain.aclose()
+        await self._rasa.aclose()
+
+    async def read(self, text: str, hint: str | None) -> Reading:
+        """Language of a text; raises NeighbourDown."""
+        found = await self._ask(
+            self._brain, "brain", "/read", {"text": text, "hint": hint}, BRAIN_SECONDS
+        )
+        return Reading(str(found["language"]), float(found["confidence"]))
+
+    async def search(self, text: str, language: str, history: Sequence[dict[str, str]]) -> dict[str, Any]:
+        """The brain's own answer without Rasa; raises NeighbourDown."""
+        body = {"text": text, "language": language, "history": list(history), "k": 5}
+        return await self._ask(self._brain, "brain", "/search", body, BRAIN_SECONDS)
+
+    async def passages(self, articles: list[dict[str, Any]]) -> dict[str, Any]:
+        """Articles cut into passages with their vectors, for an import; may take a minute."""
+        return await self._ask(self._brain, "brain", "/passages", {"articles": articles}, 300)
+
+    async def turn(self, question: Question, *, seconds: float = RASA_SECONDS) -> RasaTurn:
+        """One turn of the dialogue; raises NeighbourDown. Asking again for the same touchpoint is harmless."""
+        body = {
+            "conversation": str(question.conversation),
+            "touchpoint": str(question.touchpoint),
+            "text": question.text,
+            "choice": question.choice,
+            "language": question.language,
+            "history": list(question.history),
+            "media": list(question.media),
+            "given_up": list(question.given_up),
+            "facts": question.facts,
+        }
+        found = await self._ask(self._rasa, "rasa", "/webhooks/civicline/turn", body, seconds)
+        messages = tuple(found.get("messages") or ())
+        if not messages and not found.get("repeated"):
+            # A failed action leaves Rasa answering "200 []": that is a failure, not silence.
+            raise NeighbourDown("rasa", "answered nothing")
+        intent = found.get("intent") or {}
+        return RasaTurn(
+            intent=intent.get("name"),
+            confidence=float(intent.get("confidence") or 0.0),
+            form=found.get("form"),
+            messages=messages,
+            repeated=bool(found.get("repeated")),
+        )
+
+    async def alive(self) -> dict[str, bool]:
+        """Whether each neighbour says it is ready, for /readyz."""
+        return {"brain": await _ok(self._brain, "/healthz"), "rasa": await _ok(self._rasa, "/webhooks/civicline/")}
+
+    async def health(self) -> dict[str, Any]:
+        """What the brain says of itself; empty when it is away."""
+        try:
+            return dict((await self._brain.get("/healthz", timeout=2)).json())
+        except (httpx.HTTPError, ValueError):
+            return {}
+
+    async def _ask(
+        self, client: httpx.AsyncClient, who: str, path: str, body: dict[str, Any], seconds: float
+    ) -> dict[str, Any]:
+        try:
+            answer = await client.post(path, json=body, timeout=httpx.Timeout(seconds, connect=0.5))
+        except (httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+            raise NeighbourDown(who, type(error).__name__, late=True) from None
+        except httpx.HTTPError as error:
+            raise NeighbourDown(who, type(error).__name__) from None
+        if answer.status_code != 200:
+            raise NeighbourDown(who, f"HTTP {answer.status_code}")
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+async def _ok(client: httpx.AsyncClient, path: str) -> bool:
+    try:
+        return (await client.get(path, timeout=2)).status_code == 200
+    except httpx.HTTPError:
+        return False
