@@ -1,0 +1,25 @@
+"""Every table in one place, for migrations: importing this module fills `Base.metadata`."""
+
+from __future__ import annotations
+
+from contact_hub.citizens import models as citizens
+from contact_hub.database import Base
+from contact_hub.handoff import models as handoff
+from contact_hub.knowledge import models as knowledge
+from contact_hub.operations import queue
+from contact_hub.outbox import models as outbox
+from contact_hub.reports import models as reports
+from contact_hub.staff import models as staff
+from contact_hub.timeline import models as timeline
+
+__all__ = [
+    "Base",
+    "citizens",
+    "handoff",
+    "knowledge",
+    "outbox",
+    "queue",
+    "reports",
+    "staff",
+    "timeline",
+]
