@@ -1,0 +1,1 @@
+"""Sets the line up, starts it, watches it and tells how it is."""

