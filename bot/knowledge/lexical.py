@@ -1,0 +1,98 @@
+"""Words: how a text becomes tokens in each language, and BM25 over them.
+
+Dense vectors blur names, numbers and form codes; words find them.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import bm25s
+import numpy as np
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_CJK_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_ARABIC_ARTICLE = re.compile(r"^(?:وال|بال|كال|فال|ال|لل)(?=.{3,})")
+# Cutting words is crude stemming that works in every language with an alphabet: "collected",
+# "collection" and "collect" meet in "colle". The whole word counts as well.
+STEM_LETTERS = 5
+LONGEST = 40
+
+
+def tokens(text: str) -> list[str]:
+    """Return the whole words of a text and their stems; runs of Chinese or Japanese as bigrams."""
+    found: list[str] = []
+    for word in words(text):
+        found.append(word)
+        stem = _ARABIC_ARTICLE.sub("", word)[:STEM_LETTERS]
+        if len(word) > STEM_LETTERS or stem != word:
+            found.append(stem + "~")
+    return found
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, in lower case and without accents."""
+    plain = _without_accents(text.casefold())
+    found: list[str] = []
+    for match in _WORD.finditer(plain):
+        at = 0
+        word = match.group()[: LONGEST * 4]
+        for run in _CJK_RUN.finditer(word):
+            if run.start() > at:
+                found.append(word[at : run.start()][:LONGEST])
+            found.extend(_bigrams(run.group()))
+            at = run.end()
+        if at < len(word):
+            found.append(word[at:][:LONGEST])
+    return found
+
+
+class LexicalIndex:
+    """BM25 over passages, in the order in which they were given."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._size = len(texts)
+        corpus = [tokens(text) or [""] for text in texts]
+        self._retriever: Any = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+        self._rarity: dict[str, float] = {}
+        if corpus:
+            self._retriever.index(corpus, show_progress=False)
+            counts: dict[str, int] = {}
+            for one in corpus:
+                for token in set(one):
+                    counts[token] = counts.get(token, 0) + 1
+            total = len(corpus)
+            self._rarity = {t: float(np.log(1 + (total - n + 0.5) / (n + 0.5))) for t, n in counts.items()}
+        self._unknown = float(np.log(1 + (self._size + 0.5) / 0.5))
+
+    def scores(self, text: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return the BM25 score of every passage for a question."""
+        known = [token for token in tokens(text) if token in self._rarity]
+        if not known:
+            return np.zeros(self._size, dtype=np.float32)
+        return np.asarray(self._retriever.get_scores(known), dtype=np.float32)
+
+    def rarity(self, token: str) -> float:
+        """Return how telling a token is: its inverse document frequency, highest if unknown."""
+        return self._rarity.get(token, self._unknown)
+
+    def overlap(self, question: str, text: str) -> float:
+        """Return the share (0-1) of the question's telling words that occur in a text."""
+        asked = set(tokens(question))
+        weight = sum(map(self.rarity, asked))
+        if not weight:
+            return 0.0
+        return sum(map(self.rarity, asked & set(tokens(text)))) / weight
+
+
+def _bigrams(run: str) -> list[str]:
+    return [run] if len(run) == 1 else [run[at : at + 2] for at in range(len(run) - 1)]
+
+
+def _without_accents(text: str) -> str:
+    if text.isascii():
+        return text
+    decomposed = unicodedata.normalize("NFKD", text)
+    kept = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return unicodedata.normalize("NFC", kept)
