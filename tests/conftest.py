@@ -1,0 +1,72 @@
+"""Real parts for every test: a PostgreSQL of its own, and databases that cost a copy each."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from contact_hub.operations import migrate
+from contact_hub.operations.postgres import Postgres, start
+from contact_hub.settings import libpq_url
+
+# What a test writes need not outlive a power cut; postgres's own tests run with the real settings.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Runs one PostgreSQL for the whole session, in a folder that goes away with it."""
+    with tempfile.TemporaryDirectory(prefix="civicline-tests-") as folder:
+        server = start(Path(folder), options=FAST)
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """Gives an empty database's address for SQLAlchemy."""
+    return postgres.url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Postgres) -> str:
+    """Migrates one database, once, for the others to be copies of."""
+    migrate.upgrade(postgres.create_database(TEMPLATE))
+    return TEMPLATE
+
+
+def _copy(postgres: Postgres, template: str) -> Iterator[str]:
+    name = f"t_{uuid.uuid4().hex[:16]}"
+    with psycopg.connect(postgres.libpq("postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        yield postgres.database(name)
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
+    """Gives this test a migrated database of its own."""
+    yield from _copy(postgres, migrated_template)
+
+
+@pytest.fixture(scope="module")
+def module_database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
+    """Gives the tests of one file a migrated database to share."""
+    yield from _copy(postgres, migrated_template)
+
+
+@pytest.fixture
+def listen_url(database_url: str) -> str:
+    """Gives the same database's address in libpq's form, for LISTEN and for Rasa."""
+    return libpq_url(database_url)
