@@ -55,7 +55,7 @@ class City:
         """The language to answer in: the wanted one where the city speaks it, else the default."""
         return language if language in self.languages else self.default_language
 
-    def say(self, key: str, language: str | None, **values: object) -> str:
+    def say(self, key: str, language: str | None, /, **values: object) -> str:
         """A sentence of `nlu_data/responses` in a language, its placeholders filled in."""
         for code in (self.speaks(language), self.default_language):
             template = self.responses.get(code, {}).get(key)
@@ -173,7 +173,9 @@ def load_city(folder: Path) -> City:
         if key not in city.settings:
             raise CityError(f"{folder / 'city.yml'} has no '{key}'.")
     if city.default_language not in responses:
-        raise CityError(f"{folder / 'responses'} has no {city.default_language}.yml for the default language.")
+        raise CityError(
+            f"{folder / 'responses'} has no {city.default_language}.yml for the default language."
+        )
     return city
 
 

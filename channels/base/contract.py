@@ -99,6 +99,7 @@ class Receipt:
     """What the provider says about a message we sent.
 
     `delivery` is our own id, proved by a signature the channel checked; else `provider_id` finds it.
+    `retry` goes with FAILED: the failure was the network's, the same message is worth another try.
     """
 
     channel: str
@@ -113,6 +114,7 @@ class Receipt:
     opted_out: bool = False
     alert: bool = False
     at: datetime | None = None
+    retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ class Channel(ABC):
     max_text: ClassVar[int] = 4000  # in the channel's own unit, see `split`
     has_buttons: ClassVar[bool] = False
     uncertain_wait: ClassVar[float] = 0.0  # seconds to wait for a callback before looking a message up
+    silence_is_final: ClassVar[bool] = False  # after an opt-out not even an answer may leave until the opt-in
     sends_itself: ClassVar[bool] = False  # True: delivery is a row in our database (web chat, console)
 
     @classmethod

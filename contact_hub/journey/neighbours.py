@@ -75,9 +75,7 @@ class Neighbours:
 
     async def read(self, text: str, hint: str | None) -> Reading:
         """Language of a text; raises NeighbourDown."""
-        found = await self._ask(
-            self._brain, "brain", "/read", {"text": text, "hint": hint}, BRAIN_SECONDS
-        )
+        found = await self._ask(self._brain, "brain", "/read", {"text": text, "hint": hint}, BRAIN_SECONDS)
         return Reading(str(found["language"]), float(found["confidence"]))
 
     async def search(self, text: str, language: str, history: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -118,7 +116,10 @@ class Neighbours:
 
     async def alive(self) -> dict[str, bool]:
         """Whether each neighbour says it is ready, for /readyz."""
-        return {"brain": await _ok(self._brain, "/healthz"), "rasa": await _ok(self._rasa, "/webhooks/civicline/")}
+        return {
+            "brain": await _ok(self._brain, "/healthz"),
+            "rasa": await _ok(self._rasa, "/webhooks/civicline/"),
+        }
 
     async def health(self) -> dict[str, Any]:
         """What the brain says of itself; empty when it is away."""

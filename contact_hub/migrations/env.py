@@ -9,17 +9,11 @@ from alembic import context
 from contact_hub.models import Base
 
 
-def include(
-    item: Any, name: str | None, kind: str, reflected: bool, compared: Any
-) -> bool:
+def include(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
     """Leave alone what is not the hub's: Rasa's tracker table and the touchpoint's partitions."""
     if kind != "table":
         return True
-    return not (
-        reflected
-        and name is not None
-        and (name == "events" or name.startswith("touchpoint_"))
-    )
+    return not (reflected and name is not None and (name == "events" or name.startswith("touchpoint_")))
 
 
 connection = context.config.attributes["connection"]

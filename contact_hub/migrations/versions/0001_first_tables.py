@@ -116,13 +116,9 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("step", sa.Text(), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint(
-            "channel", "account", "external_id", name=op.f("pk_inbound")
-        ),
+        sa.PrimaryKeyConstraint("channel", "account", "external_id", name=op.f("pk_inbound")),
     )
-    op.create_index(
-        "ix_inbound_touchpoint_id", "inbound", ["touchpoint_id"], unique=False
-    )
+    op.create_index("ix_inbound_touchpoint_id", "inbound", ["touchpoint_id"], unique=False)
     op.create_index(
         "ix_inbound_unsettled",
         "inbound",
@@ -212,9 +208,7 @@ def upgrade() -> None:
         sa.Column("reachable", sa.Boolean(), nullable=False),
         sa.Column("unreachable_reason", sa.Text(), nullable=True),
         sa.Column("last_inbound_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["citizen_id"], ["citizen.id"], name=op.f("fk_address_citizen_id_citizen")
-        ),
+        sa.ForeignKeyConstraint(["citizen_id"], ["citizen.id"], name=op.f("fk_address_citizen_id_citizen")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address")),
         sa.UniqueConstraint("channel", "value", name=op.f("uq_address_channel_value")),
     )
@@ -243,9 +237,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("session_id", "seq", name=op.f("pk_feed_entry")),
     )
-    op.create_index(
-        "uq_feed_entry_touchpoint_id", "feed_entry", ["touchpoint_id"], unique=True
-    )
+    op.create_index("uq_feed_entry_touchpoint_id", "feed_entry", ["touchpoint_id"], unique=True)
     op.create_table(
         "knowledge_entry",
         sa.Column("number", sa.Integer(), nullable=False),
@@ -261,9 +253,7 @@ def upgrade() -> None:
             name=op.f("fk_knowledge_entry_number_knowledge_version"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint(
-            "number", "article_version_id", name=op.f("pk_knowledge_entry")
-        ),
+        sa.PrimaryKeyConstraint("number", "article_version_id", name=op.f("pk_knowledge_entry")),
     )
     op.create_table(
         "passage",
@@ -281,9 +271,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_passage")),
     )
-    op.create_index(
-        "ix_passage_article_version_id", "passage", ["article_version_id"], unique=False
-    )
+    op.create_index("ix_passage_article_version_id", "passage", ["article_version_id"], unique=False)
     op.create_table(
         "attachment",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -301,9 +289,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attachment")),
     )
-    op.create_index(
-        "ix_attachment_touchpoint_id", "attachment", ["touchpoint_id"], unique=False
-    )
+    op.create_index("ix_attachment_touchpoint_id", "attachment", ["touchpoint_id"], unique=False)
     op.create_table(
         "conversation",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -353,9 +339,7 @@ def upgrade() -> None:
             name=op.f("fk_attachment_chunk_attachment_id_attachment"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint(
-            "attachment_id", "position", name=op.f("pk_attachment_chunk")
-        ),
+        sa.PrimaryKeyConstraint("attachment_id", "position", name=op.f("pk_attachment_chunk")),
     )
     op.create_table(
         "delivery",
@@ -375,13 +359,12 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("segments", sa.Integer(), nullable=False),
+        sa.Column("despite_silence", sa.Boolean(), nullable=False),
         sa.Column("possible_duplicate", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("first_tried_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["address_id"], ["address.id"], name=op.f("fk_delivery_address_id_address")
-        ),
+        sa.ForeignKeyConstraint(["address_id"], ["address.id"], name=op.f("fk_delivery_address_id_address")),
         sa.ForeignKeyConstraint(
             ["conversation_id"],
             ["conversation.id"],
@@ -396,12 +379,8 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state IN ('queued', 'sending', 'uncertain')"),
     )
-    op.create_index(
-        "ix_delivery_provider_id", "delivery", ["channel", "provider_id"], unique=False
-    )
-    op.create_index(
-        "ix_delivery_touchpoint_id", "delivery", ["touchpoint_id"], unique=False
-    )
+    op.create_index("ix_delivery_provider_id", "delivery", ["channel", "provider_id"], unique=False)
+    op.create_index("ix_delivery_touchpoint_id", "delivery", ["touchpoint_id"], unique=False)
     op.create_table(
         "report",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -418,9 +397,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["address_id"], ["address.id"], name=op.f("fk_report_address_id_address")
-        ),
+        sa.ForeignKeyConstraint(["address_id"], ["address.id"], name=op.f("fk_report_address_id_address")),
         sa.ForeignKeyConstraint(
             ["conversation_id"],
             ["conversation.id"],
@@ -453,9 +430,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
         postgresql_with={"autovacuum_vacuum_scale_factor": 0.01, "fillfactor": 70},
     )
-    op.create_index(
-        "ix_task_conversation", "task", ["conversation_id", "lane", "id"], unique=False
-    )
+    op.create_index("ix_task_conversation", "task", ["conversation_id", "lane", "id"], unique=False)
     op.create_index(
         "ix_task_due",
         "task",
@@ -491,9 +466,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_touchpoint")),
         postgresql_partition_by="RANGE (id)",
     )
-    op.create_index(
-        "ix_touchpoint_address_id_id", "touchpoint", ["address_id", "id"], unique=False
-    )
+    op.create_index("ix_touchpoint_address_id_id", "touchpoint", ["address_id", "id"], unique=False)
     op.create_index(
         "ix_touchpoint_conversation_id_id",
         "touchpoint",

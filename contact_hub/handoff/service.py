@@ -1,0 +1,152 @@
+"""Changing hands: every move raises the conversation's epoch under its lock."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import String, cast, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.citizens.service import lock_conversation
+from contact_hub.citizens.models import Address, Conversation, ConversationState
+from contact_hub.database import new_id, now
+from contact_hub.handoff.models import Ticket
+from contact_hub.handoff.rules import PRIORITY, check
+from contact_hub.timeline import service as timeline
+
+_READABLE = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0/O, 1/I/L
+
+
+async def move(
+    session: AsyncSession,
+    conversation: Conversation,
+    to: ConversationState,
+    *,
+    holder: str | None,
+    reason: str,
+) -> None:
+    """Give a locked conversation into other hands, and put that on the timeline."""
+    before = ConversationState(conversation.state)
+    check(before, to)
+    conversation.state = to
+    conversation.holder = holder
+    conversation.reason = reason
+    conversation.epoch += 1
+    conversation.waiting_since = now() if to is ConversationState.WAITING else None
+    if to is ConversationState.CLOSED:
+        conversation.closed_at = now()
+    if to is not ConversationState.BOT:
+        conversation.form = None
+    if to is ConversationState.WAITING:
+        conversation.priority = max(conversation.priority, PRIORITY.get(reason, 0))
+    await timeline.record(
+        session,
+        address_id=conversation.address_id,
+        conversation_id=conversation.id,
+        direction="inner",
+        actor="system" if holder is None else "agent",
+        kind="handoff",
+        payload={"from": before, "to": to, "holder": holder, "reason": reason, "epoch": conversation.epoch},
+    )
+    # What the former holder wrote and has not begun to leave is cancelled; system notices carry the
+    # new epoch because they are written after this.
+    await session.execute(
+        text(
+            "UPDATE delivery SET state = 'cancelled', reason = 'changed hands', settled_at = now()"
+            " WHERE conversation_id = :id AND state = 'queued' AND author = 'bot' AND epoch < :epoch"
+        ),
+        {"id": conversation.id, "epoch": conversation.epoch},
+    )
+
+
+async def position(session: AsyncSession, conversation: Conversation) -> int:
+    """How many in the queue will be served up to and including this conversation."""
+    ahead = await session.scalar(
+        select(func.count())
+        .select_from(Conversation)
+        .where(
+            Conversation.state == ConversationState.WAITING,
+            Conversation.id != conversation.id,
+            or_(
+                Conversation.priority > conversation.priority,
+                (Conversation.priority == conversation.priority)
+                & (Conversation.waiting_since < conversation.waiting_since),
+            ),
+        )
+    )
+    return int(ahead or 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A line of the agents' queue."""
+
+    conversation_id: uuid.UUID
+    citizen_id: uuid.UUID
+    channel: str
+    state: str
+    holder: str | None
+    reason: str | None
+    priority: int
+    language: str | None
+    waiting_since: datetime | None
+
+
+async def waiting(session: AsyncSession, limit: int = 200) -> list[Waiting]:
+    """Conversations that wait for a person or are held by one, the most urgent first."""
+    rows = await session.execute(
+        select(Conversation, Address.citizen_id, Address.channel)
+        .join(Address, Address.id == Conversation.address_id)
+        .where(Conversation.state.in_((ConversationState.WAITING, ConversationState.AGENT)))
+        .order_by(
+            (Conversation.state == ConversationState.AGENT),
+            Conversation.priority.desc(),
+            Conversation.waiting_since,
+            Conversation.id,
+        )
+        .limit(limit)
+    )
+    return [
+        Waiting(c.id, citizen, channel, c.state, c.holder, c.reason, c.priority, c.language, c.waiting_since)
+        for c, citizen, channel in rows
+    ]
+
+
+async def open_ticket(
+    session: AsyncSession,
+    kind: str,
+    reason: str,
+    *,
+    conversation_id: uuid.UUID | None = None,
+    touchpoint_id: uuid.UUID | None = None,
+) -> Ticket:
+    """Ask a person to look at something."""
+    mark = "".join(secrets.choice(_READABLE) for _ in range(7))
+    ticket = Ticket(
+        id=new_id(),
+        reference=f"T-{mark}",
+        kind=kind,
+        reason=reason,
+        conversation_id=conversation_id,
+        touchpoint_id=touchpoint_id,
+        created_at=now(),
+    )
+    session.add(ticket)
+    await session.flush()
+    return ticket
+
+
+async def find_open(session: AsyncSession, ending: str) -> Conversation | None:
+    """The open conversation with this id, or whose id ends so, under lock; None unless it is exactly one."""
+    found = (
+        await session.scalars(
+            select(Conversation.id).where(
+                Conversation.state != ConversationState.CLOSED,
+                cast(Conversation.id, String).like("%" + ending.strip().lower().replace("%", "")),
+            )
+        )
+    ).all()
+    return await lock_conversation(session, found[0]) if len(found) == 1 else None

@@ -1,0 +1,221 @@
+"""Turns what Rasa and the brain suggest into words for the resident, in their language.
+
+Actions only suggest. The words come from `nlu_data/responses`, facts about the citizen from the
+turn; what a button means stays in the hub and only its id travels.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from contact_hub.city import City
+from contact_hub.journey.neighbours import RasaTurn
+from contact_hub.journey.turn import Choice, Reply, Step, Turn
+
+log = structlog.get_logger()
+
+CLARIFY_CHOICES = 3
+REFERENCE = re.compile(r"\bR\d{2}-\d{5,}-\d\b", re.IGNORECASE)
+
+
+def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:
+    """Compose the replies to every message of Rasa's turn and name what it was."""
+    step = Step.FORM if rasa.form else Step.SAID
+    for message in rasa.messages:
+        match message:
+            case {"say": key, **more}:
+                _say(turn, city, str(key), more.get("values") or {}, more.get("choices") or [])
+            case {"answer": found}:
+                step = answer(turn, city, found)
+            case {"handoff": why}:
+                turn.handoff = str((why or {}).get("reason", "asked"))
+                step = Step.HANDED_OFF
+            case {"report": report}:
+                turn.report = dict(report)
+                step = Step.REPORTED
+            case {"request": what, **more}:
+                step = _request(turn, city, str(what), more.get("values") or {})
+            case _:
+                log.error("compose.unknown_message", keys=sorted(message))
+    if not (turn.replies or turn.handoff or turn.report or turn.suppress is not None):
+        raise ValueError("Rasa's turn says nothing that the hub understands")
+    turn.replies = _joined(turn.replies)
+    return step
+
+
+def _joined(replies: list[Reply]) -> list[Reply]:
+    """Sentences that follow one another become one message: an SMS costs money, a bubble attention."""
+    joined: list[Reply] = []
+    for reply in replies:
+        last = joined[-1] if joined else None
+        if last is None or last.choices or last.sources or last.answer or last.author != reply.author:
+            joined.append(reply)
+        else:
+            reply.words = f"{last.words}\n\n{reply.words}"
+            joined[-1] = reply
+    return joined
+
+
+def answer(turn: Turn, city: City, found: dict[str, Any], lead: str | None = None) -> Step:
+    """Quote the article's relevant part with its source, ask back, or admit not to know."""
+    language = turn.language
+    passages = found.get("passages") or []
+    if found["outcome"] == "answered" and passages:
+        best = passages[0]
+        lines = [lead] if lead else []
+        if best["language"] != language:
+            name = f"language_{best['language']}"
+            spoken = city.say(name, language) if city.has(name) else best["language"]
+            lines.append(city.say("answer_foreign", language, language=spoken))
+        lines += [str(best["quote"]), city.say("did_this_help", language)]
+        turn.replies.append(
+            Reply(
+                "\n\n".join(lines),
+                sources=[{"title": best["title"], "url": best["url"]}],
+                answer=found,
+                choices=[
+                    Choice(city.say("button_helpful", language), {"helpful": "", "good": True}),
+                    Choice(city.say("button_not_helpful", language), {"helpful": "", "good": False}),
+                ],
+            )
+        )
+        return Step.ANSWERED
+    if found["outcome"] == "clarified" and passages:
+        titles: list[str] = []
+        for passage in passages:
+            if passage["title"] not in titles:
+                titles.append(passage["title"])
+        choices = [Choice(title, {"ask": title}) for title in titles[:CLARIFY_CHOICES]]
+        turn.replies.append(
+            Reply(
+                city.say("clarify_choices", language),
+                answer=found,
+                choices=[*choices, person_button(city, language)],
+            )
+        )
+        return Step.CLARIFIED
+    turn.replies.append(
+        Reply(city.say("refused", language), answer=found, choices=[person_button(city, language)])
+    )
+    return Step.REFUSED
+
+
+def person_button(city: City, language: str) -> Choice:
+    """The way to a person, offered wherever the bot may not be enough."""
+    return Choice(city.say("button_person", language), {"handoff": "asked"})
+
+
+def _say(turn: Turn, city: City, key: str, values: dict[str, Any], choices: list[dict[str, Any]]) -> None:
+    if not city.has(key):
+        log.error("compose.unknown_sentence", key=key)
+        raise ValueError(f"nlu_data/responses has no sentence '{key}'")
+    told = {
+        name: city.category(str(value), turn.language) if name == "category" else value
+        for name, value in values.items()
+    }
+    buttons = [
+        Choice(
+            _label(str(choice["title"]), city, turn.language),
+            {"intent": choice["intent"], "entities": choice.get("entities") or {}},
+        )
+        for choice in choices
+    ]
+    turn.replies.append(Reply(city.say(key, turn.language, **told), say=key, choices=buttons))
+
+
+def _label(title: str, city: City, language: str) -> str:
+    if title.startswith("="):
+        return title[1:]
+    return city.say(title, language)
+
+
+def _request(turn: Turn, city: City, what: str, values: dict[str, Any]) -> Step:
+    language = turn.language
+    match what:
+        case "stop_messages":
+            turn.suppress = True
+            turn.replies.append(Reply(city.say("stop_confirmed", language), say="stop_confirmed"))
+            return Step.OPTED_OUT
+        case "start_messages":
+            turn.suppress = False
+            turn.replies.append(Reply(city.say("start_confirmed", language), say="start_confirmed"))
+            return Step.OPTED_IN
+        case "change_language":
+            _change_language(turn, city, values.get("language"))
+        case "check_request_status":
+            _status(turn, city)
+        case "delete_my_data":
+            turn.tickets.append(("erasure_request", "A resident asks for their data to be deleted."))
+            turn.replies.append(Reply(city.say("delete_received", language), say="delete_received"))
+        case "export_my_data":
+            turn.tickets.append(("export_request", "A resident asks for a copy of their data."))
+            turn.replies.append(Reply(city.say("export_received", language), say="export_received"))
+        case "link_channel":
+            turn.replies.append(Reply(city.say("link_info", language), say="link_info"))
+        case "rate_service":
+            rating = values.get("rating")
+            if isinstance(rating, int) and 1 <= rating <= 5:
+                turn.note["rating"] = rating
+                turn.replies.append(Reply(city.say("rate_thanks", language), say="rate_thanks"))
+            else:
+                turn.replies.append(Reply(city.say("rate_ask", language), say="rate_ask"))
+        case _:
+            raise ValueError(f"Rasa asks for '{what}', which the hub does not know")
+    return Step.SAID
+
+
+def _change_language(turn: Turn, city: City, wanted: Any) -> None:
+    if wanted in city.languages:
+        turn.language = turn.new_language = str(wanted)
+        turn.fix_language = True
+        turn.replies.append(Reply(city.say("language_changed", turn.language), say="language_changed"))
+    elif wanted:
+        turn.replies.append(
+            Reply(city.say("language_unsupported", turn.language), say="language_unsupported")
+        )
+    else:
+        choices = [
+            Choice(
+                city.say(f"language_{code}", code),
+                {"intent": "change_language", "entities": {"language": code}},
+            )
+            for code in city.languages
+        ]
+        turn.replies.append(
+            Reply(city.say("change_language_ask", turn.language), say="change_language_ask", choices=choices)
+        )
+
+
+def _status(turn: Turn, city: City) -> None:
+    """The resident's own reports, or the one they name; nobody else's is ever shown."""
+    language = turn.language
+    reports = turn.facts.get("reports") or []
+    named = REFERENCE.search(turn.text)
+    if named:
+        wanted = named[0].upper()
+        reports = [report for report in reports if report["reference"] == wanted]
+        if not reports:
+            turn.replies.append(
+                Reply(city.say("status_unknown", language, reference=wanted), say="status_unknown")
+            )
+            return
+    if not reports:
+        turn.replies.append(Reply(city.say("status_none", language), say="status_none"))
+        return
+    lines = [city.say("status_intro", language)] + [
+        city.say(
+            "status_item",
+            language,
+            reference=report["reference"],
+            category=city.category(report["category"], language),
+            place=report["place"],
+            state=city.say(f"state_{report['state']}", language),
+            date=city.day(datetime.fromisoformat(report["created_at"]), language),
+        )
+        for report in reports[:5]
+    ]
+    turn.replies.append(Reply("\n".join(lines), say="status_intro"))

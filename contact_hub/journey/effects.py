@@ -1,0 +1,405 @@
+"""Making a turn true: everything that follows from one message, and its completion, in one transaction."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from channels.base.contract import Channel
+from contact_hub.citizens import service as citizens
+from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
+from contact_hub.city import City
+from contact_hub.database import Database, new_id, now
+from contact_hub.handoff import service as handoff
+from contact_hub.handoff.rules import PRIORITY
+from contact_hub.journey.turn import Reply, Step, Turn
+from contact_hub.knowledge.models import Answer
+from contact_hub.operations import queue
+from contact_hub.operations.queue import Claimed
+from contact_hub.outbox import service as outbox
+from contact_hub.reports import service as reports
+from contact_hub.timeline import service as timeline
+from contact_hub.timeline.models import Touchpoint
+
+log = structlog.get_logger()
+
+_KEPT_GIVEN_UP = 20
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What is needed to write and send messages; the desk's replies go the same way as the bot's."""
+
+    database: Database
+    city: City
+    channels: dict[str, Channel]
+
+
+async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
+    """Write all effects of a turn exactly once; raises LeaseLost when another worker has the task."""
+    async with writer.database.begin() as session:
+        conversation = await citizens.lock_conversation(session, turn.conversation_id)
+        await queue.complete(session, task)
+        await _keep_media(session, turn)
+        await _keep_language(session, conversation, turn)
+        await _keep_silence(session, turn)
+        if turn.reachable is not None:
+            await citizens.set_reachable(session, turn.address_id, turn.reachable, "blocked by the resident")
+        if turn.helpful is not None:
+            await _rate(session, turn)
+        for kind, reason in turn.tickets:
+            await handoff.open_ticket(
+                session, kind, reason, conversation_id=conversation.id, touchpoint_id=turn.touchpoint_id
+            )
+        if conversation.epoch != turn.epoch and conversation.state != ConversationState.BOT:
+            # A person took over while the bot was thinking: its words are kept back, the message is theirs.
+            turn.replies = [reply for reply in turn.replies if reply.author == "system"]
+            turn.step, turn.handoff = Step.HELD_BY_PERSON, None
+        else:
+            await _change_hands(session, writer, conversation, turn)
+            if turn.report is not None:
+                await _report(session, writer, conversation, turn)
+        _remember_rasa(conversation, turn)
+        for reply in turn.replies:
+            await say(
+                session,
+                writer,
+                conversation,
+                reply,
+                channel=turn.channel,
+                address=turn.address,
+                in_reply_to=turn.touchpoint_id,
+                language=turn.language,
+                question=turn.text,
+                answers_resident=True,
+            )
+        conversation.last_activity_at = now()
+        await timeline.settle(session, turn.touchpoint_id, turn.outcome, turn.step or Step.SAID)
+
+
+async def say(
+    session: AsyncSession,
+    writer: Writer,
+    conversation: Conversation,
+    reply: Reply,
+    *,
+    channel: str,
+    address: str,
+    language: str,
+    in_reply_to: uuid.UUID | None = None,
+    question: str = "",
+    answers_resident: bool = False,
+) -> uuid.UUID:
+    """Write one message to the history of a locked conversation and put it on its way."""
+    touchpoint_id = new_id()
+    payload: dict[str, Any] = {}
+    if reply.say:
+        payload["say"] = reply.say
+    if reply.sources:
+        payload["sources"] = reply.sources
+    if reply.answer is not None and in_reply_to is not None:
+        payload["answer"] = await _keep_answer(
+            session, reply.answer, touchpoint_id, in_reply_to, question, language
+        )
+    if reply.choices:
+        payload["buttons"] = [
+            {
+                "id": button_id(touchpoint_id, number),
+                "title": choice.title,
+                "meaning": choice.meaning
+                if "helpful" not in choice.meaning
+                else {**choice.meaning, "helpful": payload.get("answer", {}).get("id", "")},
+            }
+            for number, choice in enumerate(reply.choices, start=1)
+        ]
+    await timeline.record(
+        session,
+        touchpoint_id=touchpoint_id,
+        address_id=conversation.address_id,
+        conversation_id=conversation.id,
+        direction="out",
+        actor=reply.author,
+        kind="text",
+        words=reply.words,
+        language=language,
+        payload=payload,
+        in_reply_to=in_reply_to,
+    )
+    adapter = writer.channels.get(channel)
+    if adapter is None or adapter.sends_itself:
+        # The resident reads a feed in this database: being written is being delivered.
+        await timeline.append_to_feed(session, uuid.UUID(address), touchpoint_id)
+        return touchpoint_id
+    await outbox.dispatch(
+        session,
+        touchpoint_id=touchpoint_id,
+        conversation_id=conversation.id,
+        address_id=conversation.address_id,
+        channel=channel,
+        epoch=conversation.epoch,
+        author=reply.author,
+        parts=adapter.split(reply.words),
+        despite_silence=reply.say == "stop_confirmed" or (answers_resident and not adapter.silence_is_final),
+    )
+    return touchpoint_id
+
+
+def button_id(touchpoint_id: uuid.UUID, number: int) -> str:
+    """A button's name outside: 22 letters for the message that offered it, and its place there."""
+    return f"{base64.urlsafe_b64encode(touchpoint_id.bytes).rstrip(b'=').decode()}.{number}"
+
+
+def read_button_id(name: str) -> tuple[uuid.UUID, int] | None:
+    """The message and place a button's name stands for; None for anything else."""
+    head, dot, tail = name.partition(".")
+    if not dot or not tail.isdigit() or len(head) != 22 or len(tail) > 2:
+        return None
+    try:
+        return uuid.UUID(bytes=base64.urlsafe_b64decode(head + "==")), int(tail)
+    except ValueError:
+        return None
+
+
+async def _keep_answer(
+    session: AsyncSession,
+    found: dict[str, Any],
+    touchpoint_id: uuid.UUID,
+    question_id: uuid.UUID,
+    question: str,
+    language: str,
+) -> dict[str, Any]:
+    answer = Answer(
+        id=new_id(),
+        touchpoint_id=touchpoint_id,
+        question_id=question_id,
+        question=question,
+        language=language,
+        outcome=found["outcome"],
+        probability=float(found.get("probability") or 0.0),
+        knowledge_version=found.get("kb_version"),
+        passages=[
+            {key: passage.get(key) for key in ("passage", "article", "version", "language", "title", "score")}
+            for passage in found.get("passages") or []
+        ],
+        created_at=now(),
+    )
+    session.add(answer)
+    return {"id": str(answer.id), "outcome": answer.outcome, "probability": answer.probability}
+
+
+async def _keep_media(session: AsyncSession, turn: Turn) -> None:
+    for media in turn.media:
+        if media.data is not None:
+            await timeline.keep_file(
+                session,
+                touchpoint_id=turn.touchpoint_id,
+                address_id=turn.address_id,
+                name=media.name,
+                mime=media.mime,
+                data=media.data,
+                file_id=media.file_id,
+            )
+
+
+async def _keep_language(session: AsyncSession, conversation: Conversation, turn: Turn) -> None:
+    if turn.new_language is None:
+        return
+    conversation.language = turn.new_language
+    conversation.language_fixed = conversation.language_fixed or turn.fix_language
+    await session.execute(
+        update(Citizen).where(Citizen.id == turn.citizen_id).values(language=turn.new_language)
+    )
+
+
+async def _keep_silence(session: AsyncSession, turn: Turn) -> None:
+    if turn.suppress is None:
+        return
+    if turn.suppress:
+        new = await citizens.suppress(session, turn.channel, turn.address, "citizen")
+    else:
+        await citizens.unsuppress(session, turn.channel, turn.address)
+        new = True
+    if new:
+        await timeline.record(
+            session,
+            address_id=turn.address_id,
+            conversation_id=turn.conversation_id,
+            direction="inner",
+            actor="citizen",
+            kind="silence" if turn.suppress else "silence_ended",
+            in_reply_to=turn.touchpoint_id,
+        )
+
+
+async def _rate(session: AsyncSession, turn: Turn) -> None:
+    if turn.helpful is None:
+        return
+    answer_id, good = turn.helpful
+    await session.execute(update(Answer).where(Answer.id == answer_id).values(helpful=good))
+    await timeline.record(
+        session,
+        address_id=turn.address_id,
+        conversation_id=turn.conversation_id,
+        direction="inner",
+        actor="citizen",
+        kind="rating",
+        payload={"answer": str(answer_id), "helpful": good},
+        in_reply_to=turn.touchpoint_id,
+    )
+
+
+async def _change_hands(
+    session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn
+) -> None:
+    if turn.handoff is None or conversation.state != ConversationState.BOT:
+        if turn.handoff is not None:
+            conversation.priority = max(conversation.priority, PRIORITY.get(turn.handoff, 0))
+            turn.handoff = None if not turn.urgent else turn.handoff
+        return
+    await handoff.move(session, conversation, ConversationState.WAITING, holder=None, reason=turn.handoff)
+    city, moment = writer.city, now()
+    opens = None if city.is_open(moment) else city.next_opening(moment)
+    if opens is None:
+        words = city.say("handed_off", turn.language, position=await handoff.position(session, conversation))
+    else:
+        words = city.say("handed_off_closed", turn.language, opens=city.moment(opens, turn.language))
+    turn.replies.append(Reply(words, author="system", say="handed_off"))
+
+
+async def _report(session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn) -> None:
+    asked = turn.report or {}
+    report = await reports.write_down(
+        session,
+        touchpoint_id=turn.touchpoint_id,
+        address_id=turn.address_id,
+        conversation_id=conversation.id,
+        category=str(asked["category"]),
+        place=str(asked["place"]),
+        description=str(asked["description"]),
+        photo_id=uuid.UUID(asked["photo"]) if asked.get("photo") else None,
+        department=writer.city.department_of(str(asked["category"])),
+    )
+    await timeline.record(
+        session,
+        address_id=turn.address_id,
+        conversation_id=conversation.id,
+        direction="inner",
+        actor="system",
+        kind="report",
+        payload={
+            "reference": report.reference,
+            "category": report.category,
+            "place": report.place,
+            "description": report.description,
+        },
+        in_reply_to=turn.touchpoint_id,
+    )
+    words = writer.city.say(
+        "report_done",
+        turn.language,
+        reference=report.reference,
+        category=writer.city.category(report.category, turn.language),
+        place=report.place,
+    )
+    turn.replies.append(Reply(words, say="report_done"))
+
+
+def _remember_rasa(conversation: Conversation, turn: Turn) -> None:
+    if turn.rasa is not None:
+        conversation.form = turn.rasa.form if conversation.state == ConversationState.BOT else None
+        conversation.given_up = []
+    elif turn.give_up:
+        conversation.given_up = [*conversation.given_up, str(turn.touchpoint_id)][-_KEPT_GIVEN_UP:]
+
+
+async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
+    """Everything a turn needs to begin, read in one short transaction; None when its message is gone."""
+    touchpoint = await session.get(Touchpoint, uuid.UUID(task.payload["touchpoint"]))
+    if touchpoint is None or touchpoint.conversation_id is None:
+        return None
+    row = (
+        await session.execute(
+            select(Conversation, Address, Citizen.language)
+            .join(Address, Address.id == Conversation.address_id)
+            .join(Citizen, Citizen.id == Address.citizen_id)
+            .where(Conversation.id == touchpoint.conversation_id)
+        )
+    ).one()
+    conversation, address, citizen_language = row
+    language = conversation.language or citizen_language
+    own = await reports.of_citizen(session, address.citizen_id)
+    turn = Turn(
+        touchpoint_id=touchpoint.id,
+        conversation_id=conversation.id,
+        address_id=address.id,
+        citizen_id=address.citizen_id,
+        channel=address.channel,
+        account="",
+        address=address.value,
+        kind=touchpoint.kind,
+        text=touchpoint.text or "",
+        payload=touchpoint.payload,
+        received_at=touchpoint.recorded_at,
+        attempts=task.attempts,
+        state=conversation.state,
+        epoch=conversation.epoch,
+        language=city.speaks(language),
+        language_known=language is not None,
+        language_fixed=conversation.language_fixed,
+        form=conversation.form,
+        given_up=list(conversation.given_up),
+        history=await timeline.recent_words(session, conversation.id, touchpoint.id),
+        suppressed=await citizens.is_suppressed(session, address.channel, address.value),
+        facts={
+            "returning": citizen_language is not None,
+            "reports": [
+                {
+                    "reference": report.reference,
+                    "category": report.category,
+                    "place": report.place,
+                    "state": report.state,
+                    "created_at": report.created_at.isoformat(),
+                }
+                for report in own
+            ],
+        },
+    )
+    await _resolve_choice(session, turn)
+    return turn
+
+
+async def _resolve_choice(session: AsyncSession, turn: Turn) -> None:
+    """Find out which stored button was pressed, or meant by a number alone where buttons cannot be shown."""
+    if turn.kind == "button":
+        named = read_button_id(str(turn.payload.get("button", "")))
+        if named is None:
+            return
+        offer = await session.get(Touchpoint, named[0])
+        # A button works only where it was offered: nobody presses a stranger's.
+        if offer is None or offer.address_id != turn.address_id:
+            return
+        number = named[1]
+    elif turn.text.strip().isdigit() and len(turn.text.strip()) <= 2:
+        offer = await session.scalar(
+            select(Touchpoint)
+            .where(
+                Touchpoint.conversation_id == turn.conversation_id,
+                Touchpoint.direction == "out",
+                Touchpoint.id < turn.touchpoint_id,
+            )
+            .order_by(Touchpoint.id.desc())
+            .limit(1)
+        )
+        number = int(turn.text.strip())
+    else:
+        return
+    buttons = (offer.payload.get("buttons") or []) if offer is not None else []
+    if 1 <= number <= len(buttons):
+        turn.choice = dict(buttons[number - 1]["meaning"])
+        turn.text = str(buttons[number - 1]["title"])

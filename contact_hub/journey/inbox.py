@@ -1,0 +1,175 @@
+"""The door: what a channel received becomes a touchpoint and a task, once, in one transaction."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from channels.base.contract import Inbound, InboundKind, Receipt, Received, Upload
+from contact_hub.citizens import service as citizens
+from contact_hub.database import Database, new_id, now
+from contact_hub.operations import queue
+from contact_hub.operations.queue import Lane
+from contact_hub.operations.wakeups import Wakeups
+from contact_hub.outbox import receipts
+from contact_hub.timeline import models, service as timeline
+from contact_hub.timeline.models import Outcome
+
+log = structlog.get_logger()
+
+FEED_CHANNELS = frozenset({"web_chat", "console"})  # their residents read a feed in our own database
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an inbound landed; `seq` is its line in a web-chat session."""
+
+    touchpoint_id: uuid.UUID
+    conversation_id: uuid.UUID | None
+    new: bool
+    seq: int | None = None
+
+
+class Inbox:
+    """Stores what channels bring; the same thing brought again changes nothing."""
+
+    def __init__(self, database: Database, wakeups: Wakeups) -> None:
+        self._database = database
+        self._wakeups = wakeups
+
+    async def receive(self, received: Received) -> int:
+        """Store everything one request or poll brought and return how much of it was new."""
+        fresh = 0
+        for inbound in received.inbound:
+            fresh += (await self.accept(inbound)).new
+        for receipt in received.receipts:
+            fresh += await self.accept_receipt(receipt)
+        return fresh
+
+    async def accept(self, inbound: Inbound, uploads: Sequence[Upload] = ()) -> Stored:
+        """Store one thing a resident did."""
+        async with self._database.begin() as session:
+            known = await timeline.find_inbound(
+                session, inbound.channel, inbound.account, inbound.external_id
+            )
+            if known is not None:
+                return await _again(session, known)
+        async with self._database.begin() as session:
+            stored = await _store(session, inbound, uploads)
+        if stored.new:
+            log.info(
+                "inbox.stored",
+                channel=inbound.channel,
+                kind=inbound.kind,
+                touchpoint=str(stored.touchpoint_id),
+            )
+            self._wakeups.tell(Lane.IN, f"feed:{inbound.address}")
+        return stored
+
+    async def accept_receipt(self, receipt: Receipt) -> bool:
+        """Store what a provider says about a message we sent; True when it is new."""
+        async with self._database.begin() as session:
+            if not await _first_time(session, receipt.channel, receipt.account, receipt.external_id, None):
+                return False
+            conversation = await receipts.apply(session, receipt)
+        if conversation is not None:
+            self._wakeups.tell(Lane.OUT, "desk")
+        return True
+
+
+async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Upload]) -> Stored:
+    # The conversation is locked before anything is inserted: the order of commits is then the
+    # order of the conversation, whatever provider redelivers in between.
+    language = inbound.language_hint
+    if inbound.channel in FEED_CHANNELS:
+        language = await timeline.language_of_session(session, uuid.UUID(inbound.address)) or language
+    place = await citizens.place_of(session, inbound.channel, inbound.address, language)
+    touchpoint_id = new_id()
+    if not await _first_time(session, inbound.channel, inbound.account, inbound.external_id, touchpoint_id):
+        known = await timeline.find_inbound(session, inbound.channel, inbound.account, inbound.external_id)
+        if known is None:
+            raise RuntimeError("an inbound key vanished under our lock")
+        return await _again(session, known)
+    payload = dict(inbound.payload)
+    if inbound.media:
+        payload["media"] = [
+            {"ref": m.ref, "kind": m.kind, "mime": m.mime, "name": m.name, "size": m.size}
+            for m in inbound.media
+        ]
+    if uploads:
+        payload["files"] = []
+        for upload in uploads:
+            file_id = await timeline.keep_file(
+                session,
+                touchpoint_id=touchpoint_id,
+                address_id=place.address_id,
+                name=upload.name,
+                mime=upload.mime,
+                data=upload.data,
+            )
+            payload["files"].append(str(file_id))
+    if inbound.profile_name:
+        payload["profile_name"] = inbound.profile_name
+    if inbound.channel in FEED_CHANNELS:
+        payload["client_id"] = inbound.message_id
+    await timeline.record(
+        session,
+        touchpoint_id=touchpoint_id,
+        address_id=place.address_id,
+        conversation_id=place.conversation.id,
+        direction="in",
+        actor="citizen",
+        kind=inbound.kind,
+        words=_storable(inbound.text) or None,
+        payload=payload,
+        message_id=inbound.message_id,
+        provider_time=inbound.provider_time,
+    )
+    place.conversation.last_activity_at = now()
+    if inbound.kind is not InboundKind.REACHABLE:
+        await citizens.heard_from(session, place.address_id, now())
+    seq = None
+    if inbound.channel in FEED_CHANNELS:
+        seq = await timeline.append_to_feed(session, uuid.UUID(inbound.address), touchpoint_id)
+    await queue.put(session, Lane.IN, place.conversation.id, "turn", {"touchpoint": str(touchpoint_id)})
+    return Stored(touchpoint_id, place.conversation.id, True, seq)
+
+
+async def _first_time(
+    session: AsyncSession, channel: str, account: str, external_id: str, touchpoint_id: uuid.UUID | None
+) -> bool:
+    """Take the provider's id; False when somebody already has it. A receipt is settled as it comes."""
+    receipt = touchpoint_id is None
+    taken = await session.execute(
+        insert(models.Inbound)
+        .values(
+            channel=channel,
+            account=account,
+            external_id=external_id,
+            touchpoint_id=touchpoint_id,
+            received_at=now(),
+            outcome=Outcome.SUPPRESSED if receipt else None,
+            step="receipt" if receipt else None,
+            settled_at=now() if receipt else None,
+        )
+        .on_conflict_do_nothing()
+        .returning(models.Inbound.external_id)
+    )
+    return taken.first() is not None
+
+
+async def _again(session: AsyncSession, known: models.Inbound) -> Stored:
+    if known.touchpoint_id is None:
+        raise RuntimeError("a receipt's id came back as a message")
+    seq = await timeline.feed_seq(session, known.touchpoint_id)
+    return Stored(known.touchpoint_id, None, False, seq)
+
+
+def _storable(words: str) -> str:
+    """PostgreSQL keeps every character but NUL."""
+    return words.replace("\x00", "")

@@ -1,0 +1,257 @@
+"""The journey of a message, in the order in which it happens.
+
+Each step looks at the turn and either decides it, by naming an outcome, or passes it on with None.
+Steps may ask the brain, Rasa or a provider; none of them holds a transaction or writes anything.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from channels.base.contract import Channel, InboundKind, MediaRef
+from channels.base.errors import PermanentFailure, TemporaryFailure
+from contact_hub.city import City
+from contact_hub.database import new_id
+from contact_hub.journey import compose
+from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question
+from contact_hub.journey.turn import Choice, Media, Reply, Step, Turn
+
+log = structlog.get_logger()
+
+# Rasa restarts within seconds. In the middle of a form nothing but Rasa knows what the words
+# belong to, so they wait for it; elsewhere a search answers at once.
+FORM_PATIENCE_ATTEMPTS = 12
+FORM_PATIENCE_DELAY = 2.5
+
+
+class WaitForRasa(Exception):
+    """The turn belongs to a form and Rasa is away: try again after `delay` seconds."""
+
+    def __init__(self, delay: float, *, tell: bool) -> None:
+        super().__init__("rasa is away in the middle of a form")
+        self.delay = delay
+        self.tell = tell
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What steps may use."""
+
+    city: City
+    neighbours: Neighbours
+    channels: dict[str, Channel]
+
+
+StepFunction = Callable[[Turn, Tools], Awaitable[Step | None]]
+
+
+async def travel(turn: Turn, tools: Tools) -> None:
+    """Take the turn through the steps until one decides it."""
+    for step in STEPS:
+        turn.step = await step(turn, tools)
+        if turn.step is not None:
+            return
+    raise RuntimeError("no step decided the turn")  # respond always does
+
+
+async def screen(turn: Turn, tools: Tools) -> Step | None:
+    """What needs no understanding: silence asked for, nothing said, too much said, danger."""
+    city = tools.city
+    match turn.kind:
+        case InboundKind.REACHABLE:
+            turn.reachable = bool(turn.payload.get("reachable"))
+            return Step.REACHABILITY_NOTED
+        case InboundKind.EDIT:
+            return Step.EDIT_NOTED
+        case InboundKind.OPT_OUT:
+            turn.suppress = True
+            return Step.OPTED_OUT
+        case InboundKind.OPT_IN:
+            turn.suppress = False
+            return Step.OPTED_IN
+        case _:
+            pass
+    if turn.payload.get("provider_help"):
+        return Step.PROVIDER_HELP
+    if city.wants_silence(turn.text):
+        turn.suppress = True
+        turn.replies.append(_say(turn, city, "stop_confirmed"))
+        return Step.OPTED_OUT
+    if turn.suppressed and city.wants_messages(turn.text):
+        turn.suppress = False
+        turn.replies.append(_say(turn, city, "start_confirmed"))
+        return Step.OPTED_IN
+    channel = tools.channels.get(turn.channel)
+    if turn.suppressed and channel is not None and channel.silence_is_final:
+        return Step.SILENT
+    danger = city.emergency(turn.text)
+    if danger:
+        crisis = city.settings["emergency"].get("crisis_line") or city.settings.get("crisis_line") or {}
+        values = {
+            "number": city.settings["emergency"]["number"],
+            "crisis_name": crisis.get("name", ""),
+            "crisis_number": crisis.get("number", ""),
+        }
+        turn.replies.append(Reply(city.say(danger, turn.language, **values), author="system", say=danger))
+        turn.handoff, turn.urgent = danger, True
+        return Step(danger)
+    return None
+
+
+async def unpack(turn: Turn, tools: Tools) -> Step | None:
+    """Bring the message into a form that can be read: fetched files, pressed buttons, plain text."""
+    city = tools.city
+    if turn.kind == InboundKind.UNSUPPORTED:
+        turn.replies.append(_say(turn, city, "unsupported_message"))
+        return Step.UNSUPPORTED
+    if turn.choice and "helpful" in turn.choice:
+        answer = uuid.UUID(turn.choice["helpful"])
+        good = bool(turn.choice["good"])
+        turn.helpful = (answer, good)
+        turn.replies.append(
+            _say(turn, city, "helpful_thanks")
+            if good
+            else _say(turn, city, "unhelpful_offer", [compose.person_button(city, turn.language)])
+        )
+        return Step.RATED_HELPFUL if good else Step.RATED_UNHELPFUL
+    if turn.kind == InboundKind.BUTTON and turn.choice is None:
+        turn.replies.append(_say(turn, city, "help"))
+        return Step.STALE_BUTTON
+    refused = await _fetch(turn, tools)
+    if refused is not None:
+        return refused
+    if turn.state != "bot":
+        return None
+    command = _COMMANDS.get(turn.text.strip().casefold())
+    if command is not None:
+        turn.replies.append(_say(turn, city, command))
+        return Step.SAID
+    # What begins with a slash is words like any other: no intent is ever injected.
+    turn.text = turn.text.strip().lstrip("/").strip() if turn.text.strip().startswith("/") else turn.text
+    if not turn.text.strip() and not turn.media and turn.kind not in _PLACES:
+        turn.replies.append(_say(turn, city, "empty_message"))
+        return Step.EMPTY
+    limit = int(city.settings.get("limits", {}).get("message_length", {}).get("any", 5000))
+    if len(turn.text) > limit:
+        turn.replies.append(_say(turn, city, "too_long", limit=limit))
+        return Step.TOO_LONG
+    if turn.text.strip() and not turn.media and turn.form is None and _only_symbols(turn.text):
+        turn.replies.append(_say(turn, city, "emoji_only"))
+        return Step.EMOJI_ONLY
+    if turn.kind == InboundKind.LOCATION:
+        turn.text = turn.text or f"{turn.payload.get('latitude')}, {turn.payload.get('longitude')}"
+    return None
+
+
+_COMMANDS = {"/start": "greet", "/help": "help"}  # every Telegram client offers these
+_PLACES = {InboundKind.LOCATION, InboundKind.CONTACT, InboundKind.BUTTON}
+
+
+async def _fetch(turn: Turn, tools: Tools) -> Step | None:
+    channel = tools.channels.get(turn.channel)
+    for item in turn.payload.get("media") or ():
+        if channel is None:
+            continue
+        ref = MediaRef(item["ref"], item["kind"], item.get("mime"), item.get("name"), item.get("size"))
+        try:
+            media = await channel.fetch(ref)
+        except PermanentFailure as failure:
+            log.info("journey.media_refused", reason=failure.reason)
+            limit = tools.city.settings.get("limits", {}).get("upload_mb", 20)
+            turn.replies.append(_say(turn, tools.city, "media_too_large", limit=limit))
+            return Step.MEDIA_REFUSED
+        except TemporaryFailure:
+            raise
+        turn.media.append(Media(ref.kind, media.name, media.mime, new_id(), media.data))
+    for kept in turn.payload.get("files") or ():
+        turn.media.append(Media("photo", "", "", uuid.UUID(kept)))
+    return None
+
+
+async def read(turn: Turn, tools: Tools) -> Step | None:
+    """Find out the language, unless the resident chose it or the words are too few to tell."""
+    if turn.language_fixed or turn.choice is not None or not turn.text.strip():
+        return None
+    try:
+        reading = await tools.neighbours.read(turn.text, turn.language if turn.language_known else None)
+    except NeighbourDown as down:
+        log.warning("journey.brain_away", at="read", why=down.why)
+        return None
+    spoken = tools.city.speaks(reading.language)
+    if reading.language in tools.city.languages and spoken != turn.language:
+        turn.language = turn.new_language = spoken
+    elif not turn.language_known:
+        turn.new_language = turn.language
+    return None
+
+
+async def held(turn: Turn, tools: Tools) -> Step | None:
+    """A conversation that a person holds, or waits for, is theirs: the bot stays silent."""
+    return Step.HELD_BY_PERSON if turn.state != "bot" else None
+
+
+async def respond(turn: Turn, tools: Tools) -> Step | None:
+    """Ask Rasa; without Rasa answer from search, without the brain hand over. Never silence."""
+    if turn.media and not turn.text.strip() and turn.form is None:
+        turn.replies.append(_say(turn, tools.city, "media_received"))
+        return Step.SAID
+    if turn.choice and turn.choice.get("handoff"):
+        turn.handoff = str(turn.choice["handoff"])
+        return Step.HANDED_OFF
+    if turn.choice and turn.choice.get("ask"):
+        turn.text = str(turn.choice["ask"])
+        turn.choice = None
+    question = Question(
+        conversation=turn.conversation_id,
+        touchpoint=turn.touchpoint_id,
+        text=turn.text,
+        language=turn.language,
+        choice=turn.choice,
+        history=turn.history,
+        media=[{"attachment": str(m.file_id), "kind": m.kind} for m in turn.media],
+        given_up=turn.given_up,
+        facts=turn.facts,
+    )
+    try:
+        turn.rasa = await tools.neighbours.turn(question)
+    except NeighbourDown as down:
+        log.warning("journey.rasa_away", why=down.why, touchpoint=str(turn.touchpoint_id))
+        if turn.form is not None and turn.attempts < FORM_PATIENCE_ATTEMPTS:
+            raise WaitForRasa(FORM_PATIENCE_DELAY, tell=turn.attempts == 1) from None
+        turn.give_up = True
+        return await _without_rasa(turn, tools)
+    return compose.from_rasa(turn, tools.city, turn.rasa)
+
+
+async def _without_rasa(turn: Turn, tools: Tools) -> Step:
+    try:
+        answer = await tools.neighbours.search(turn.text, turn.language, turn.history)
+    except NeighbourDown:
+        answer = None
+    if answer is None or answer["outcome"] != "answered":
+        turn.replies.append(
+            Reply(
+                tools.city.say("assistant_down_handoff", turn.language), author="system", say="assistant_down"
+            )
+        )
+        turn.handoff = "assistant_down"
+        return Step.HANDED_OFF
+    compose.answer(turn, tools.city, answer, lead=tools.city.say("assistant_down_search", turn.language))
+    return Step.SEARCHED_WITHOUT_RASA
+
+
+STEPS: list[StepFunction] = [screen, unpack, read, held, respond]
+
+
+def _say(turn: Turn, city: City, key: str, choices: list[Choice] | None = None, **values: object) -> Reply:
+    return Reply(city.say(key, turn.language, **values), say=key, choices=choices or [])
+
+
+def _only_symbols(text: str) -> bool:
+    """Whether there is no letter and no digit in any script, such as in a row of emoji."""
+    return not any(unicodedata.category(c)[0] in "LN" for c in text)

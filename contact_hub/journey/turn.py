@@ -1,0 +1,130 @@
+"""One message's way through the journey: what is known of it, and what shall come of it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from contact_hub.journey.neighbours import RasaTurn
+from contact_hub.timeline.models import Outcome
+
+
+class Step(StrEnum):
+    """The named outcome of the step that decided a turn; kept with the inbound and shown in metrics."""
+
+    OPTED_OUT = "opted_out"
+    OPTED_IN = "opted_in"
+    SILENT = "silent"
+    PROVIDER_HELP = "provider_help"
+    REACHABILITY_NOTED = "reachability_noted"
+    EDIT_NOTED = "edit_noted"
+    EMPTY = "empty"
+    TOO_LONG = "too_long"
+    EMOJI_ONLY = "emoji_only"
+    UNSUPPORTED = "unsupported"
+    MEDIA_REFUSED = "media_refused"
+    EMERGENCY = "emergency"
+    SELF_HARM = "self_harm"
+    STALE_BUTTON = "stale_button"
+    RATED_HELPFUL = "rated_helpful"
+    RATED_UNHELPFUL = "rated_unhelpful"
+    HELD_BY_PERSON = "held_by_person"
+    ANSWERED = "answered"
+    CLARIFIED = "clarified"
+    REFUSED = "refused"
+    FORM = "form"
+    REPORTED = "reported"
+    SAID = "said"
+    HANDED_OFF = "handed_off"
+    SEARCHED_WITHOUT_RASA = "searched_without_rasa"
+    DEAD_LETTERED = "dead_lettered"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button to offer: its label and what pressing it means, which never leaves the hub."""
+
+    title: str
+    meaning: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Reply:
+    """One message to the resident, ready to be written to the history and sent."""
+
+    words: str
+    author: str = "bot"
+    choices: list[Choice] = field(default_factory=list)
+    sources: list[dict[str, str]] = field(default_factory=list)
+    answer: dict[str, Any] | None = None
+    say: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file that came with the message, already fetched (`data`) or already kept (`file_id`)."""
+
+    kind: str
+    name: str
+    mime: str
+    file_id: uuid.UUID
+    data: bytes | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """A message on its way. Steps read and extend it; `effects.apply` makes it true in one transaction."""
+
+    # what came
+    touchpoint_id: uuid.UUID
+    conversation_id: uuid.UUID
+    address_id: uuid.UUID
+    citizen_id: uuid.UUID
+    channel: str
+    account: str
+    address: str
+    kind: str
+    text: str
+    payload: dict[str, Any]
+    received_at: datetime
+    attempts: int
+    # the conversation as it was when the turn began
+    state: str
+    epoch: int
+    language: str
+    language_known: bool
+    language_fixed: bool
+    form: str | None
+    given_up: list[str]
+    history: list[dict[str, str]]
+    suppressed: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+    choice: dict[str, Any] | None = None
+    note: dict[str, Any] = field(default_factory=dict)
+    # what shall come of it
+    step: Step | None = None
+    replies: list[Reply] = field(default_factory=list)
+    media: list[Media] = field(default_factory=list)
+    rasa: RasaTurn | None = None
+    give_up: bool = False
+    handoff: str | None = None
+    urgent: bool = False
+    report: dict[str, Any] | None = None
+    new_language: str | None = None
+    fix_language: bool = False
+    suppress: bool | None = None
+    reachable: bool | None = None
+    helpful: tuple[uuid.UUID, bool] | None = None
+    tickets: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the inbound ends."""
+        if self.handoff or self.step in {Step.HELD_BY_PERSON, Step.HANDED_OFF}:
+            return Outcome.HANDED_OFF
+        if self.step is Step.DEAD_LETTERED:
+            return Outcome.DEAD_LETTERED
+        return Outcome.ANSWERED if self.replies else Outcome.SUPPRESSED

@@ -1,0 +1,129 @@
+"""Handling one task of the reading lane: load, travel, write; and what to do when that fails."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import structlog
+
+from channels.base.errors import SendFailure
+from contact_hub.citizens import service as citizens
+from contact_hub.citizens.models import ConversationState
+from contact_hub.handoff import service as handoff
+from contact_hub.journey import effects
+from contact_hub.journey.effects import Writer
+from contact_hub.journey.neighbours import Neighbours
+from contact_hub.journey.steps import Tools, WaitForRasa, travel
+from contact_hub.journey.turn import Reply, Step, Turn
+from contact_hub.operations import metrics, queue
+from contact_hub.operations.queue import Claimed, LeaseLost
+from contact_hub.operations.wakeups import Wakeups
+from contact_hub.timeline import service as timeline
+from contact_hub.timeline.models import Outcome
+
+log = structlog.get_logger()
+
+MAX_ATTEMPTS = 6
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The handler of inbound messages."""
+
+    writer: Writer
+    neighbours: Neighbours
+    wakeups: Wakeups
+
+    async def handle(self, task: Claimed) -> None:
+        """Take one message through the journey; raises LeaseLost when the task is somebody else's by now."""
+        async with self.writer.database.begin() as session:
+            turn = await effects.load(session, task, self.writer.city)
+        if turn is None:
+            async with self.writer.database.begin() as session:
+                await queue.lock(session, task.conversation_id)
+                await queue.complete(session, task)
+            return
+        structlog.contextvars.bind_contextvars(touchpoint=str(turn.touchpoint_id))
+        tools = Tools(self.writer.city, self.neighbours, self.writer.channels)
+        try:
+            with metrics.turn_seconds.labels(turn.channel).time():
+                await travel(turn, tools)
+                await effects.apply(self.writer, task, turn)
+        except LeaseLost:
+            raise
+        except WaitForRasa as wait:
+            await self._wait(task, turn, wait)
+            return
+        except Exception as error:
+            await self._failed(task, turn, error)
+            return
+        self._tell(turn)
+        log.info("turn.done", step=turn.step, outcome=turn.outcome, attempts=task.attempts)
+        metrics.turns.labels(turn.channel, str(turn.step)).inc()
+
+    async def _wait(self, task: Claimed, turn: Turn, wait: WaitForRasa) -> None:
+        """Keep the words of a form until Rasa is back, and say so once."""
+        async with self.writer.database.begin() as session:
+            conversation = await citizens.lock_conversation(session, turn.conversation_id)
+            await queue.retry(session, task, wait.delay, "rasa is away", note={"told": True})
+            if wait.tell and not task.payload.get("told"):
+                words = self.writer.city.say("one_moment", turn.language)
+                await effects.say(
+                    session,
+                    self.writer,
+                    conversation,
+                    Reply(words, author="system", say="one_moment"),
+                    channel=turn.channel,
+                    address=turn.address,
+                    language=turn.language,
+                    in_reply_to=turn.touchpoint_id,
+                    answers_resident=True,
+                )
+        self._tell(turn)
+
+    async def _failed(self, task: Claimed, turn: Turn, error: Exception) -> None:
+        temporary = isinstance(error, SendFailure)
+        log.warning("turn.failed", error=type(error).__name__, attempts=task.attempts, exc_info=not temporary)
+        if task.attempts < MAX_ATTEMPTS:
+            delay = min(60.0, 0.5 * 2**task.attempts) * random.uniform(0.8, 1.2)  # noqa: S311
+            async with self.writer.database.begin() as session:
+                await queue.retry(session, task, delay, type(error).__name__)
+            return
+        await self._dead_letter(task, turn, type(error).__name__)
+        self._tell(turn)
+
+    async def _dead_letter(self, task: Claimed, turn: Turn, why: str) -> None:
+        """Give up on a message honestly: a ticket, a word to the resident, and the next message may go on."""
+        async with self.writer.database.begin() as session:
+            conversation = await citizens.lock_conversation(session, turn.conversation_id)
+            await queue.complete(session, task)
+            ticket = await handoff.open_ticket(
+                session,
+                "dead_letter",
+                f"A message could not be handled after {task.attempts} attempts ({why}).",
+                conversation_id=conversation.id,
+                touchpoint_id=turn.touchpoint_id,
+            )
+            if conversation.state == ConversationState.BOT:
+                await handoff.move(
+                    session, conversation, ConversationState.WAITING, holder=None, reason="technical"
+                )
+            words = self.writer.city.say("technical_problem", turn.language, reference=ticket.reference)
+            await effects.say(
+                session,
+                self.writer,
+                conversation,
+                Reply(words, author="system", say="technical_problem"),
+                channel=turn.channel,
+                address=turn.address,
+                language=turn.language,
+                in_reply_to=turn.touchpoint_id,
+                answers_resident=True,
+            )
+            await timeline.settle(session, turn.touchpoint_id, Outcome.DEAD_LETTERED, Step.DEAD_LETTERED)
+        log.error("turn.dead_lettered", ticket=ticket.reference, why=why)
+        metrics.dead_letters.labels(turn.channel).inc()
+
+    def _tell(self, turn: Turn) -> None:
+        self.wakeups.tell("in", "out", f"feed:{turn.address}", "desk")
