@@ -1,0 +1,1 @@
+"""The parts of the Telegram channel: reading updates, writing messages, understanding refusals."""
