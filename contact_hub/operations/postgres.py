@@ -133,20 +133,36 @@ class _Place:
 def start(data_dir: Path, options: Mapping[str, str] | None = None) -> Postgres:
     """Starts the server of `data_dir`, or adopts the one that runs; raises PostgresError."""
     data_dir = data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return _start(data_dir, options or {})
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PostgresError(f"PostgreSQL cannot use the folder {data_dir}: {reason}.") from error
+
+
+def _start(data_dir: Path, options: Mapping[str, str]) -> Postgres:
     with _locked(data_dir):
         place = _place(data_dir)
         cluster, socket_dir = place.home / "cluster", _socket_dir(place)
-        adopted, child = _healthy(cluster), None
-        if adopted is None:
-            _make_cluster(place, cluster)
-            _clear_remains(cluster, socket_dir)
-            child = _launch(place, cluster, socket_dir, {**OPTIONS, **(options or {})})
-        pid = child.pid if child is not None else adopted
-        assert pid is not None
-        server = Postgres(data_dir, cluster, socket_dir, pid, adopted is not None, child)
-        server.create_database(ROLE)
-    return server
+        _make_cluster(place, cluster)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            child: subprocess.Popen[bytes] | None = None
+            pid = _healthy(cluster)
+            if pid is None:
+                _clear_remains(cluster, socket_dir)
+                child = _launch(place, cluster, socket_dir, {**OPTIONS, **options})
+                pid = child.pid
+            server = Postgres(data_dir, cluster, socket_dir, pid, child is None, child)
+            try:
+                server.create_database(ROLE)
+                return server
+            except psycopg.OperationalError as error:
+                # A server that is just being killed still looks alive for a moment.
+                if child is not None or time.monotonic() > deadline:
+                    raise PostgresError(f"PostgreSQL runs, but does not answer: {error}") from error
+            time.sleep(0.05)
 
 
 def running(data_dir: Path) -> Postgres | None:

@@ -31,8 +31,8 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(database_url: str)
             connection,
             opts={
                 "compare_type": True,
-                "include_object": lambda item, name, kind, reflected, other: not (
-                    kind == "table" and reflected and (name or "").startswith("touchpoint_")
+                "include_object": lambda item, name, kind, reflected, other: (
+                    not (kind == "table" and reflected and (name or "").startswith("touchpoint_"))
                 ),
             },
         )
