@@ -136,7 +136,7 @@ class Sms(Channel):
         query = f"?{request.query}" if request.query else ""
         url = f"{self._public_url}/channels/{self.name}/{request.endpoint}{query}"
         fields = webhook.proved_fields(request, url, self._validator)
-        if request.endpoint == "status" or "MessageStatus" in fields and "Body" not in fields:
+        if request.endpoint == "status" or ("MessageStatus" in fields and "Body" not in fields):
             told = webhook.receipt(fields, self.name, self.account, self._delivery_in(request.query))
             return Received(receipts=(told,) if told else (), body=EMPTY_REPLY, content_type="text/xml")
         inbound = webhook.inbound(fields, self.name, self.account)
@@ -172,7 +172,7 @@ class Sms(Channel):
         return Sent(provider_id=created.sid, state=DeliveryState.SENT, segments=segments(body).count)
 
     async def look_up(self, message: Outbound) -> LookedUp:
-        """Search Twilio's list for this number, time and text. Raises TemporaryFailure when it cannot be asked."""
+        """Search Twilio's list for this number, time and text. Raises TemporaryFailure: cannot ask."""
         from channels.base.twilio_api.codes import STATES
 
         ours = _comparable(compose(message))
@@ -278,6 +278,7 @@ class Sms(Channel):
             if int(message.num_media or 0):
                 fields |= await self._media_fields(str(message.sid))
             found.append((at, webhook.inbound(fields, self.name, self.account)))
+        found.reverse()  # the list is newest first, and several may share a second
         found.sort(key=lambda pair: pair[0])
         return [inbound for _, inbound in found]
 

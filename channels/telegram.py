@@ -237,9 +237,7 @@ class Telegram(Channel):
                     clear = True
                 offset = int(await memory.get(key) or 0)
                 updates = await self._call(
-                    _raw_updates()(
-                        offset=offset, timeout=self.poll_seconds, allowed_updates=ALLOWED_UPDATES
-                    ),
+                    _raw_updates()(offset=offset, timeout=self.poll_seconds, allowed_updates=ALLOWED_UPDATES),
                     seconds=self.poll_seconds,
                 )
             except SendFailure as error:

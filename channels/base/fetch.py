@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit
 
-import filetype
+import filetype  # type: ignore[import-untyped]
 import httpx
 
 from channels.base.contract import Media

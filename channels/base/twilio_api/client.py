@@ -38,12 +38,12 @@ class BoundedClient(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no 
         self,
         method: str,
         url: str,
+        *,
         params: dict[str, object] | None = None,
         data: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
-        timeout: float | None = None,
-        allow_redirects: bool = False,
+        **_: object,
     ) -> Response:
         """Send one request; every failure is one of ours, also inside the SDK's own methods.
 
