@@ -21,7 +21,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -167,8 +167,8 @@ def install_torch() -> None:
     urls = {item["metadata"]["name"].lower(): item["download_info"]["url"] for item in report}
     if any(name.startswith(("nvidia-", "cuda-")) for name in urls) or "%2Bcu" in urls.get("torch", ""):
         print(
-            f"pip finds only torch {version.group(1)} with CUDA here, {_size(urls.values())} to download and about "
-            f"twice that on disk, and it is being installed: {CPU_BUILD}.",
+            f"pip finds only torch {version.group(1)} with CUDA here, {_size(urls.values())} to download and "
+            f"about twice that on disk, and it is being installed: {CPU_BUILD}.",
             flush=True,
         )
     try:
@@ -214,7 +214,7 @@ def _size(urls: Iterable[str]) -> str:
 def make_assistant() -> None:
     """Let uv make Rasa's environment on a Python 3.10 that runs, or on one that it downloads."""
     python = find_python((3, 10), "import ssl, sqlite3, ctypes, bz2, lzma")
-    command: List[object] = [
+    command: Sequence[object] = [
         VENV / "bin" / "uv", "sync", "--frozen", "--compile-bytecode", "--no-progress",
         "--project", ASSISTANT, "--python", python or "3.10",
     ]  # fmt: skip
@@ -223,8 +223,8 @@ def make_assistant() -> None:
     except CannotGoOnError as error:
         if python is None:
             raise CannotGoOnError(
-                "Rasa needs Python 3.10, which is not on this machine and could not be downloaded: install it "
-                f"(for example with pyenv) and run this again. uv said: {error}"
+                "Rasa needs Python 3.10, which is not on this machine and could not be downloaded: "
+                f"install it (for example with pyenv) and run this again. uv said: {error}"
             ) from None
         raise
 
@@ -267,7 +267,7 @@ def find_node() -> Path:
 
 
 def _beside(program: str, name: str) -> bool:
-    return shutil.which(name, path=os.path.dirname(program)) is not None
+    return shutil.which(name, path=str(Path(program).parent)) is not None
 
 
 # Finding and running programs -----------------------------------------------------------------
@@ -288,7 +288,7 @@ def _pythons(version: Tuple[int, int]) -> Iterator[object]:
         yield sys.executable
     for found in (name, "python3", "python"):
         yield from _on_path(found)
-    homes = [os.environ.get("PYENV_ROOT", ""), os.path.expanduser("~/.pyenv"), "/opt/pyenv"]
+    homes = [os.environ.get("PYENV_ROOT", ""), str(Path("~/.pyenv").expanduser()), "/opt/pyenv"]
     for home in filter(None, homes):
         yield from sorted(Path(home).glob(f"versions/{version[0]}.{version[1]}*/bin/{name}"), reverse=True)
     for folder in ("~/.local/share/uv/python", "~/.local/bin", "/usr/local/bin", "/opt"):
@@ -345,7 +345,7 @@ def _say(words: str) -> None:
 
 
 def run(
-    words: str, command: List[object], name: str, cwd: Path = ROOT, may_fail: bool = False, **more: str
+    words: str, command: Sequence[object], name: str, cwd: Path = ROOT, may_fail: bool = False, **more: str
 ) -> None:
     """Run a long step with its output in a log; raises CannotGoOnError with its last words."""
     log = LOGS / f"bootstrap-{name}.log"

@@ -341,21 +341,11 @@ def _ready(cluster: Path) -> int | None:
 
 def _processes_in(cluster: Path) -> list[int]:
     """Finds the living PostgreSQL processes whose folder is this cluster, backends included."""
-    try:
-        wanted = cluster.stat()
-    except FileNotFoundError:
-        return []
-    found = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # gone meanwhile, a zombie, or another user's
-            program = os.path.basename(os.readlink(f"{entry.path}/exe"))
-            here = os.stat(f"{entry.path}/cwd")
-            if program.startswith("postgres") and (here.st_dev, here.st_ino) == (
-                wanted.st_dev,
-                wanted.st_ino,
-            ):
+            program = (entry / "exe").readlink().name
+            if program.startswith("postgres") and (entry / "cwd").samefile(cluster):
                 found.append(int(entry.name))
     return found
 
