@@ -22,7 +22,7 @@ from channels.base.contract import ChatStore, FeedMessage
 from channels.base.errors import Malformed
 from channels.base.widget.requests import MessageIn, parsed
 
-GLANCE = 5.0  # seconds between looks at the store, should a hint get lost
+GLANCE = 15.0  # seconds between looks of our own, should the store never give a hint
 
 
 class Close(IntEnum):

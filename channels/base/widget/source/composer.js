@@ -1,0 +1,147 @@
+// Where the resident writes: words, files, a counter near the limit.
+import { icon } from "./icons.js";
+import { iconButton, make } from "./make.js";
+import { size } from "./message.js";
+
+export class Composer {
+  #chat;
+  #files = [];
+  #field;
+  #under;
+  #counter;
+  #problem;
+  #chosen;
+  #picker;
+  element;
+
+  // chat: {say(label), language, limits, send({text, files})}
+  constructor(chat) {
+    this.#chat = chat;
+    const { say } = chat;
+    this.#field = make("textarea", {
+      rows: 1, name: "message", placeholder: say("placeholder"), dir: "auto", enterKeyHint: "send",
+      "aria-label": say("input_label"), "aria-describedby": "under",
+    });
+    this.#counter = make("span");
+    this.#problem = make("span.problem", { role: "alert" });
+    this.#under = make("div.under", { id: "under" }, this.#problem, this.#counter);
+    this.#chosen = make("div.chosen", { hidden: true });
+    this.#picker = make("input", { type: "file", multiple: true, hidden: true, tabIndex: -1 });
+    this.#picker.onchange = () => {
+      this.#take(this.#picker.files);
+      this.#picker.value = "";
+      this.focus();
+    };
+    this.element = make("form", {}, this.#chosen,
+      make("div.row", {},
+        iconButton("button.tool", "attach", say("attach"), () => this.#picker.click()),
+        this.#picker,
+        this.#field,
+        make("button.tool.send", { type: "submit", title: say("send"), "aria-label": say("send") }, icon("send")),
+      ),
+      this.#under,
+    );
+    this.element.onsubmit = (event) => {
+      event.preventDefault();
+      this.#submit();
+    };
+    this.#field.oninput = () => this.#measure();
+    this.#field.onkeydown = (event) => {
+      // While a Chinese or Japanese word is being composed, Enter chooses it and sends nothing.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      event.preventDefault();
+      this.#submit();
+    };
+    this.#field.onpaste = (event) => {
+      if (!event.clipboardData?.files.length) return;
+      event.preventDefault();
+      this.#take(event.clipboardData.files);
+    };
+    this.#measure();
+  }
+
+  focus() {
+    this.#field.focus({ preventScroll: true });
+  }
+
+  get text() {
+    return this.#field.value;
+  }
+
+  set text(text) {
+    this.#field.value = text;
+    this.#measure();
+  }
+
+  limits({ types }) {
+    this.#picker.accept = types.join(",");
+  }
+
+  drop(files) {
+    this.#take(files);
+  }
+
+  #tell(problem) {
+    this.#problem.textContent = problem;
+    this.#under.hidden = !problem && !this.#counter.textContent;
+  }
+
+  #measure() {
+    const { characters } = this.#chat.limits;
+    const length = [...this.#field.value].length;
+    const over = length > characters;
+    this.#counter.textContent = length > 0.8 * characters ? `${length} / ${characters}` : "";
+    this.#field.setAttribute("aria-invalid", over);
+    this.#tell(over ? this.#chat.say("too_long", { limit: characters }) : "");
+    this.#field.style.height = "auto";
+    this.#field.style.height = `${this.#field.scrollHeight + 2}px`;
+    return !over;
+  }
+
+  #take(list) {
+    const { megabytes, files, types } = this.#chat.limits;
+    let problem = "";
+    for (const file of list) {
+      const total = this.#files.reduce((sum, { size }) => sum + size, file.size);
+      if (file.type && types.length && !types.includes(file.type) && !/^(audio|image)\//.test(file.type)) {
+        problem = this.#chat.say("unsupported");
+      } else if (total > megabytes * 1e6) problem = this.#chat.say("too_large", { limit: megabytes });
+      else if (this.#files.length < files) this.#files.push(file);
+    }
+    this.#showFiles();
+    this.#tell(problem);
+  }
+
+  #showFiles() {
+    const { say, language } = this.#chat;
+    this.#chosen.hidden = !this.#files.length;
+    this.#chosen.replaceChildren(
+      ...this.#files.map((file) => {
+        const remove = iconButton("button.tool", "close", `${say("cancel")}: ${file.name}`, () => {
+          this.#files = this.#files.filter((other) => other !== file);
+          this.#showFiles();
+          this.focus();
+        });
+        const picture = file.type.startsWith("image/") ? make("img", { alt: "" }) : icon("file");
+        if (picture.tagName === "IMG") {
+          picture.src = URL.createObjectURL(file);
+          picture.onload = picture.onerror = (event) => {
+            URL.revokeObjectURL(picture.src);
+            if (event.type === "error") picture.replaceWith(icon("file"));
+          };
+        }
+        return make("div.file", {}, picture, make("span", { dir: "auto" }, `${file.name} (${size(file.size, language)})`), remove);
+      }),
+    );
+  }
+
+  #submit() {
+    const text = this.#field.value.trim();
+    if (!this.#measure() || (!text && !this.#files.length)) return;
+    const files = this.#files;
+    this.#files = [];
+    this.#showFiles();
+    this.text = "";
+    this.#chat.send({ text, ...(files.length && { files }) });
+  }
+}

@@ -1,0 +1,52 @@
+// Links in what people and articles say. Only these schemes ever become links, and never with credentials.
+const SCHEMES = new Set(["http:", "https:", "tel:", "mailto:"]);
+const FOUND = /(?:https?:\/\/|www\.|mailto:|tel:)[^\s<>"“”‘’«»]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+/giu;
+const TRAILING = /[.,;:!?'*_~،。！？；：]+$/u;
+
+export function safeUrl(address) {
+  try {
+    const url = new URL(address);
+    return SCHEMES.has(url.protocol) && !url.username && !url.password ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+export function link(address, text) {
+  const url = safeUrl(address);
+  if (!url) return document.createTextNode(text);
+  const a = document.createElement("a");
+  a.href = url;
+  a.rel = "noopener noreferrer";
+  if (url.startsWith("http")) a.target = "_blank";
+  a.textContent = text;
+  return a;
+}
+
+function trimmed(words) {
+  for (;;) {
+    let next = words.replace(TRAILING, "");
+    // A closing bracket belongs to the sentence unless it was opened inside the address.
+    if (/[)\]]$/.test(next) && !/[([]/.test(next)) next = next.slice(0, -1);
+    if (next === words) return words;
+    words = next;
+  }
+}
+
+function addressOf(words) {
+  if (/^www\./i.test(words)) return `https://${words}`;
+  return words.includes(":") ? words : `mailto:${words}`;
+}
+
+// The text as nodes: whatever is no link stays text, so that no message can become markup.
+export function linked(text) {
+  const nodes = document.createDocumentFragment();
+  let from = 0;
+  for (const { 0: found, index } of text.matchAll(FOUND)) {
+    const words = trimmed(found);
+    nodes.append(text.slice(from, index), link(addressOf(words), words));
+    from = index + words.length;
+  }
+  nodes.append(text.slice(from));
+  return nodes;
+}
