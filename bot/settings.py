@@ -46,6 +46,11 @@ def from_environment(environment: dict[str, str] | None = None) -> BrainSettings
     )
 
 
+def internal_secret() -> str:
+    """Return the secret of internal calls, or an empty string where none is set."""
+    return _secret(dict(os.environ), "INTERNAL_SECRET")
+
+
 def city_folder(environment: dict[str, str] | None = None) -> Path:
     """Return the folder that holds the city's words."""
     env = os.environ if environment is None else environment

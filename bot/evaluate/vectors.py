@@ -1,0 +1,53 @@
+"""Keep passage vectors between measurements: embedding takes minutes, measuring takes seconds."""
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bot.evaluate.files import Progress, silent
+from bot.knowledge.embeddings import Embedder, Role, Vectors
+
+GROUP = 32
+
+
+class VectorStore:
+    """Vectors by text and fingerprint in a file; only a cache, safe to delete at any time."""
+
+    def __init__(self, embedder: Embedder, path: Path) -> None:
+        self._embedder = embedder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, timeout=30)
+        self._database.execute("CREATE TABLE IF NOT EXISTS vector (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+
+    def encode(self, texts: Sequence[str], progress: Progress = silent) -> Vectors:
+        """Return one row per passage text, computing only those never seen before."""
+        keys = [self._key(text) for text in texts]
+        known = {key: row for key in set(keys) if (row := self._get(key)) is not None}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        # Neighbours of one length share a group without padding.
+        waiting = sorted(missing.items(), key=lambda item: len(item[1]))
+        for at in range(0, len(waiting), GROUP):
+            group = waiting[at : at + GROUP]
+            rows = self._embedder.encode([text for _, text in group], Role.PASSAGE)
+            for (key, _), row in zip(group, rows, strict=True):
+                known[key] = row
+                self._database.execute("INSERT OR REPLACE INTO vector VALUES (?, ?)", (key, row.tobytes()))
+            self._database.commit()
+            progress("embedding passages", min(at + GROUP, len(waiting)), len(waiting))
+        if not keys:
+            return np.empty((0, self._embedder.dimensions), dtype=np.float32)
+        return np.stack([known[key] for key in keys])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _key(self, text: str) -> bytes:
+        return hashlib.sha256(f"{self._embedder.fingerprint}\0{text}".encode()).digest()
+
+    def _get(self, key: bytes) -> Vectors | None:
+        row = self._database.execute("SELECT value FROM vector WHERE key = ?", (key,)).fetchone()
+        return None if row is None else np.frombuffer(row[0], dtype=np.float32)
