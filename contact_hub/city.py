@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from babel.dates import format_date, format_datetime
 
+_STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "optout"})
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -118,9 +119,12 @@ class City:
         )
 
     def wants_silence(self, text: str) -> bool:
-        """Whether the whole message asks to stop writing, as the providers' word or in plain language."""
+        """Whether the whole message asks to stop writing, in plain language or by a word that means nothing else.
+
+        The phone networks' other words (CANCEL, END ...) count on SMS only, where the channel knows them.
+        """
         word = plain(text)
-        return word in self._provider("provider_opt_out") or word in self._opt_out
+        return word in _STOP_WORDS or word in self._opt_out
 
     def wants_messages(self, text: str) -> bool:
         """Whether the whole message is a provider's word for writing again."""
@@ -154,8 +158,12 @@ class City:
         return None
 
     def category(self, key: str, language: str | None) -> str:
-        """A kind of problem as it stands in a sentence."""
-        return self.say(f"category_{key}" if self.has(f"category_{key}") else "category_other", language)
+        """A kind of problem in a language, as a clerk named it."""
+        for category in self.settings.get("report_categories", ()):
+            if category["key"] == key:
+                names = category["names"]
+                return str(names.get(self.speaks(language)) or names[self.default_language])
+        return key
 
 
 def load_city(folder: Path) -> City:

@@ -78,6 +78,7 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
                 language=turn.language,
                 question=turn.text,
                 answers_resident=True,
+                understood=_understood(turn),
             )
         conversation.last_activity_at = now()
         await timeline.settle(session, turn.touchpoint_id, turn.outcome, turn.step or Step.SAID)
@@ -95,12 +96,15 @@ async def say(
     in_reply_to: uuid.UUID | None = None,
     question: str = "",
     answers_resident: bool = False,
+    understood: dict[str, Any] | None = None,
 ) -> uuid.UUID:
     """Write one message to the history of a locked conversation and put it on its way."""
     touchpoint_id = new_id()
     payload: dict[str, Any] = {}
     if reply.say:
         payload["say"] = reply.say
+    if understood:
+        payload["understood"] = understood
     if reply.sources:
         payload["sources"] = reply.sources
     if reply.answer is not None and in_reply_to is not None:
@@ -308,6 +312,14 @@ async def _report(session: AsyncSession, writer: Writer, conversation: Conversat
         place=report.place,
     )
     turn.replies.append(Reply(words, say="report_done"))
+
+
+def _understood(turn: Turn) -> dict[str, Any]:
+    """What a message was taken for, kept with its answer so that anybody can see why it was given."""
+    found: dict[str, Any] = {"step": str(turn.step), "language": turn.language}
+    if turn.rasa is not None:
+        found |= {"intent": turn.rasa.intent, "confidence": round(turn.rasa.confidence, 3)}
+    return found
 
 
 def _remember_rasa(conversation: Conversation, turn: Turn) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
+from sqlalchemy import text
+
+from contact_hub.database import Database
 
 received = Counter("civicline_received_total", "Things residents did, as they were stored.", ["channel"])
 refused_webhooks = Counter(
@@ -19,3 +22,37 @@ deliveries = Counter("civicline_deliveries_total", "What became of outgoing part
 send_seconds = Histogram("civicline_send_seconds", "Time a provider took to accept a message.", ["channel"])
 dead_letters = Counter("civicline_dead_letters_total", "Messages given up after every attempt.", ["channel"])
 leases_lost = Counter("civicline_leases_lost_total", "Tasks whose lease ran out while they were worked on.")
+unsettled_inbound = Gauge(
+    "civicline_unsettled_inbound", "Messages that have not ended in an outcome yet; returns to 0."
+)
+queue_depth = Gauge("civicline_queue_depth", "Tasks waiting or in hand.", ["lane"])
+oldest_task_seconds = Gauge("civicline_oldest_task_seconds", "Age of the oldest task.", ["lane"])
+open_tickets = Gauge("civicline_open_tickets", "Tickets nobody has closed.")
+waiting_conversations = Gauge("civicline_waiting_conversations", "Conversations that wait for a person.")
+
+
+async def read_tables(database: Database) -> None:
+    """Set the gauges that are facts of the database."""
+    async with database.begin() as session:
+        unsettled_inbound.set(
+            await session.scalar(text("SELECT count(*) FROM inbound WHERE outcome IS NULL")) or 0
+        )
+        depths = {
+            row.lane: (row.n, row.age)
+            for row in await session.execute(
+                text(
+                    "SELECT lane, count(*) AS n, extract(epoch FROM now() - min(created_at))::float AS age"
+                    " FROM task GROUP BY lane"
+                )
+            )
+        }
+        for lane in ("in", "out"):
+            count, age = depths.get(lane, (0, 0.0))
+            queue_depth.labels(lane).set(count)
+            oldest_task_seconds.labels(lane).set(age)
+        open_tickets.set(
+            await session.scalar(text("SELECT count(*) FROM ticket WHERE closed_at IS NULL")) or 0
+        )
+        waiting_conversations.set(
+            await session.scalar(text("SELECT count(*) FROM conversation WHERE state = 'waiting'")) or 0
+        )

@@ -52,6 +52,11 @@ class Wakeups:
         self._pending.update(topics)
         self._dirty.set()
 
+    async def flush(self) -> None:
+        """Wait until every hint given so far has left: for a command that ends right after it."""
+        while self._pending:
+            await asyncio.sleep(0.005)
+
     @contextlib.contextmanager
     def waiting(self, topic: str) -> Iterator[asyncio.Event]:
         """An event that is set by every hint at `topic` while the block runs."""
@@ -81,18 +86,20 @@ class Wakeups:
             await self._dirty.wait()
             await asyncio.sleep(0.01)
             self._dirty.clear()
-            topics, self._pending = sorted(self._pending), set()
+            topics = sorted(self._pending)
             try:
                 if connection is None or connection.closed:
                     connection = await self._connect()
                 for payload in _payloads(topics):
                     await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, payload))
+                self._pending.difference_update(topics)
             except (psycopg.Error, OSError) as error:
                 # A lost hint costs at most the poll interval of whoever waited for it.
                 log.warning("wakeups.send_failed", error=type(error).__name__)
                 if connection is not None:
                     await connection.close()
                 connection = None
+                self._pending.clear()
 
     async def _listen(self) -> None:
         while True:

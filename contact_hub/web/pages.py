@@ -20,7 +20,6 @@ from contact_hub.web.security import content_policy
 from contact_hub.web.templates import STATIC, render
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-RIGHT_TO_LEFT = "right-to-left"
 FOREVER = "public, max-age=31536000, immutable"  # the address changes with the content
 
 
@@ -53,7 +52,7 @@ class FrontPage:
         settings = self.city.settings
         return {
             "language": language,
-            "direction": "rtl" if Locale.parse(language).text_direction == RIGHT_TO_LEFT else "ltr",
+            "direction": Locale.parse(language).text_direction,
             "city": self.city.name,
             "words": words,
             "topics": words.get("topics", []),

@@ -1,0 +1,92 @@
+"""The one place where settings become parts: every process of the hub is put together here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from channels.base import registry
+from channels.base.contract import Channel
+from contact_hub.city import City, load_city
+from contact_hub.database import Database
+from contact_hub.journey.effects import Writer
+from contact_hub.journey.inbox import Inbox
+from contact_hub.journey.neighbours import Neighbours
+from contact_hub.operations.wakeups import Wakeups
+from contact_hub.settings import Settings, SettingsError, libpq_url
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Parts:
+    """What a process of the hub is made of, each part made when it is first needed."""
+
+    settings: Settings
+    database_url: str
+    pool_size: int = 10
+
+    @cached_property
+    def database(self) -> Database:
+        """Engine and sessions."""
+        return Database(self.database_url, pool_size=self.pool_size)
+
+    @property
+    def listen_url(self) -> str:
+        """Where to LISTEN: never through a pooler."""
+        return self.settings.listen_url or libpq_url(self.database_url)
+
+    @cached_property
+    def city(self) -> City:
+        """The city's words."""
+        return load_city(city_folder(self.settings))
+
+    @cached_property
+    def channels(self) -> dict[str, Channel]:
+        """Every channel whose variables are set; raises SettingsError."""
+        try:
+            return registry.load(self.settings)
+        except ValueError as error:
+            raise SettingsError([str(error)]) from None
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The brain and Rasa."""
+        secret = self.settings.internal_secret
+        return Neighbours(
+            brain_url=self.settings.brain_url,
+            rasa_url=self.settings.rasa_url,
+            secret=secret.get_secret_value() if secret else "",
+        )
+
+    @cached_property
+    def wakeups(self) -> Wakeups:
+        """Hints to and from the other processes."""
+        return Wakeups(self.listen_url)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """The door."""
+        return Inbox(self.database, self.wakeups)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """Writes and sends messages."""
+        return Writer(self.database, self.city, self.channels)
+
+    async def close(self) -> None:
+        """Give back what was opened."""
+        made = self.__dict__
+        if "neighbours" in made:
+            await self.neighbours.close()
+        if "wakeups" in made:
+            await self.wakeups.stop()
+        if "database" in made:
+            await self.database.close()
+
+
+def city_folder(settings: Settings) -> Path:
+    """The folder of the city's words; a relative one is looked for beside the packages as well."""
+    folder = settings.civicline_city
+    return folder if folder.is_absolute() or folder.exists() else ROOT / folder
