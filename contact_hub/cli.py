@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,9 +52,11 @@ def show(data: Any) -> None:
 async def hub(*, wakeups: bool = False, brain: bool = False) -> AsyncIterator[Parts]:
     """The hub's parts on the line's database, which is started for the while when nothing runs."""
     from contact_hub.composition import Parts
+    from contact_hub.operations import logs
     from contact_hub.operations.line import borrowed
 
     with borrowed(brain=brain) as (settings, database_url):
+        logs.configure(settings.model_copy(update={"log_level": "error"}))  # stdout is for the answer
         parts = Parts(settings, database_url, pool_size=5)
         try:
             if wakeups:
@@ -193,11 +193,11 @@ def chat() -> None:
     """Talk to the line in this terminal."""
 
     async def work() -> None:
-        from channels.console import show as render
+        from channels.console import Console as Terminal
         from contact_hub.terminal import Console, NoAnswer
 
         async with hub(wakeups=True) as parts:
-            console = Console(parts)
+            console, terminal = Console(parts), Terminal()
             await console.start()
             typer.echo(f"{parts.city.name}. Write a message; Ctrl-D ends.")
             while True:
@@ -211,7 +211,7 @@ def chat() -> None:
                     typer.echo(str(error), err=True)
                     continue
                 for reply in exchange.replies:
-                    typer.echo(render(reply))
+                    typer.echo(terminal.lines(reply))
 
     run(work)
 
