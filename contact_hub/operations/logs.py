@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import MutableMapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -22,16 +22,22 @@ from contact_hub.settings import Settings
 
 # What residents say and where they can be reached stays out of the logs under these names.
 PRIVATE = frozenset(
-    "text texts body words message messages question answer quote caption transcript description place name "
-    "first_name last_name username phone phone_number number address value email to from_ sender recipient "
-    "chat chat_id user_id latitude longitude payload content title token secret password authorization".split()
-)
+    {
+        "text", "texts", "body", "words", "message", "messages", "question", "quote", "caption", "transcript",
+        "description", "place", "payload", "first_name", "last_name", "username", "email", "phone",
+        "phone_number", "address", "to", "sender", "recipient", "chat", "chat_id", "user_id", "latitude",
+        "longitude", "secret", "password", "authorization",
+    }
+)  # fmt: skip
 # These hold ids of our own, in which a run of digits is no telephone number.
 IDS = frozenset(
-    "touchpoint inbound conversation citizen task delivery attachment article report ticket request trace".split()
-)
-_TOKEN = re.compile(r"\b\d{6,}:[\w-]{20,}|\bcvl_[\w-]{20,}|\bBearer\s+\S+", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.:/-])\+?\(?\d(?:[\s().-]?\d){7,15}(?![\w:])")
+    {
+        "touchpoint", "inbound", "conversation", "citizen", "task", "token", "delivery", "attachment",
+        "article", "report", "ticket", "request",
+    }
+)  # fmt: skip
+_TOKEN = re.compile(r"\d{6,}:[\w-]{20,}|\bcvl_[\w-]{20,}|\bBearer\s+\S+", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.:/-])\+?\(?\d(?:[\s().-]{0,2}\d){7,15}(?![\w:])")
 _QUIET = (
     "uvicorn",
     "uvicorn.error",
@@ -46,9 +52,9 @@ _QUIET = (
 _DEEPEST = 12  # frames of a traceback that are kept
 
 
-def configure(settings: Settings) -> None:
-    """Send this process's log lines, and those of its libraries, to stderr."""
-    on_a_terminal = sys.stderr.isatty()
+def configure(settings: Settings, stream: TextIO = sys.stderr) -> None:
+    """Sends this process's log lines, and those of its libraries, to `stream`."""
+    on_a_terminal = stream.isatty()
     render: Processor = (
         structlog.dev.ConsoleRenderer()
         if on_a_terminal
@@ -69,7 +75,7 @@ def configure(settings: Settings) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
