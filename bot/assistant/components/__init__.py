@@ -1,0 +1,1 @@
+"""What Civicline adds to Rasa: features, intents, trackers, turns and the hub's channel."""
