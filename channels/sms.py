@@ -43,7 +43,7 @@ from channels.base.errors import PermanentFailure, SendFailure, TemporaryFailure
 from channels.base.fetch import fetch, identify, read_within, refuse_status, too_large
 from channels.base.gsm7 import economical, segments
 from channels.base.render import as_text
-from channels.base.secrets import reveal
+from channels.base.settings import public_url, reveal
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +66,7 @@ class Sms(Channel):
     endpoints: ClassVar[tuple[str, ...]] = ("webhook", "status")
     max_text: ClassVar[int] = MAX_CHARACTERS
     uncertain_wait: ClassVar[float] = 30.0
+    silence_is_final: ClassVar[bool] = True  # Twilio refuses (21610) until the resident texts START
     sweep_seconds: ClassVar[float] = 300.0
 
     def __init__(
@@ -77,7 +78,7 @@ class Sms(Channel):
         public_url: str,
         secret_key: str | None = None,
         api_url: str = OFFICIAL_API,
-        request_seconds: float = 10.0,
+        request_seconds: float = 4.5,
     ) -> None:
         from twilio.request_validator import RequestValidator
         from twilio.rest import Client
@@ -110,14 +111,11 @@ class Sms(Channel):
             raise ValueError(
                 "TWILIO_FROM must be a number like +15551234567, a short code or an MG... service."
             )
-        public_url = str(getattr(settings, "public_url", None) or "")
-        if not public_url:
-            raise ValueError("SMS needs PUBLIC_URL: Twilio signs its webhooks with it.")
         return cls(
             account_sid,
             auth_token,
             sender,
-            public_url=public_url,
+            public_url=public_url(settings),
             secret_key=reveal(getattr(settings, "secret_key", None)),
             api_url=reveal(getattr(settings, "twilio_api_url", None)) or OFFICIAL_API,
         )
@@ -295,9 +293,8 @@ class Sms(Channel):
         try:
             await self._client.messages.page_async(page_size=1)
         except SendFailure as error:
-            if error.code == "20003":
-                raise PermanentFailure(error.reason, code=error.code, alert=True) from None
-            log.warning("sms_not_ready", reason=error.reason, code=error.code)
+            # Whatever it is, other channels go on, and sending says the same until it is mended.
+            log.error("sms_not_ready", reason=error.reason, code=error.code)
 
     async def close(self) -> None:
         """Close the connections."""

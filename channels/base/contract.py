@@ -144,9 +144,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One message part on its way out; `delivery` is its id in our books and makes a resend harmless where it can.
+    """One message part on its way out; `delivery` is its id in our books and makes a resend harmless.
 
-    `text` has passed through `Channel.split`. `possible_duplicate` is set when an earlier try may have arrived.
+    `text` has passed through `Channel.split`. `possible_duplicate` says that an earlier try may have arrived.
     """
 
     delivery: str
@@ -240,7 +240,7 @@ class Channel(ABC):
     @classmethod
     @abstractmethod
     def from_settings(cls, settings: Any) -> Channel | None:
-        """The channel, or None when its variables are not set; a wrong one raises ValueError with one sentence."""
+        """The channel, or None without its variables; a wrong one raises ValueError with one sentence."""
 
     @property
     @abstractmethod
@@ -275,7 +275,7 @@ class Channel(ABC):
         return False
 
     def poll(self, memory: Memory) -> AsyncIterator[Received]:
-        """Bring what a webhook would have brought. The hub has stored one `Received` when it asks for the next.
+        """Bring what a webhook would have brought; the hub has stored one `Received` before it asks for more.
 
         One process of the whole system runs it at a time.
         """

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit
 
-import filetype  # type: ignore[import-untyped]
+import filetype
 import httpx
 
 from channels.base.contract import Media

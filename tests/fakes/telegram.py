@@ -25,6 +25,7 @@ import random
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,7 +187,8 @@ class FakeTelegram:
         """Keep a file at Telegram; returns its file_id."""
         content = base64.b64decode(data) if isinstance(data, str) else data
         file_id = f"AgAC{len(self.files):06d}"
-        self.files[file_id] = (path, content)
+        folder, _, name = path.rpartition("/")
+        self.files[file_id] = (f"{folder or 'files'}/{len(self.files)}_{name}", content)
         return file_id
 
     # Scripted faults
@@ -482,7 +484,14 @@ class FakeTelegram:
         if inside:
             function(*arguments)
         else:
-            self._loop.call_soon_threadsafe(function, *arguments)
+            done: Future[None] = Future()
+
+            def run() -> None:
+                function(*arguments)
+                done.set_result(None)
+
+            self._loop.call_soon_threadsafe(run)
+            done.result(timeout=10)
 
     def app(self) -> Starlette:
         """The HTTP server."""

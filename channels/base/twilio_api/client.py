@@ -28,10 +28,10 @@ SLOW_SECONDS = 30.0  # how long to pause where Twilio does not say
 class BoundedClient(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no types
     """What `twilio.rest.Client(http_client=...)` speaks through."""
 
-    def __init__(self, base_url: str = OFFICIAL_API, *, seconds: float = 10.0) -> None:
+    def __init__(self, base_url: str = OFFICIAL_API, *, seconds: float = 4.5) -> None:
         super().__init__(logging.getLogger(__name__), True, seconds)
         self._base = urlsplit(base_url.rstrip("/"))
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(seconds, connect=min(4.0, seconds)))
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(seconds, connect=min(2.0, seconds)))
         self.clock_skew = 0.0  # provider's clock minus ours, in seconds
 
     async def request(

@@ -1,4 +1,4 @@
-"""Reads secrets out of settings without caring how they are wrapped."""
+"""Reads settings without caring how they are wrapped, or who holds them."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ def reveal(value: Any) -> str | None:
     unwrap = getattr(value, "get_secret_value", None)
     text = str(unwrap() if unwrap else value).strip()
     return text or None
+
+
+def public_url(settings: Any) -> str:
+    """The address providers and residents use; on a laptop without PUBLIC_URL the hub's own."""
+    found = getattr(settings, "public_url", None) or getattr(settings, "site_url", None)
+    return str(found or "").rstrip("/")
