@@ -7,10 +7,11 @@ socket opens with a one-use ticket, so that no token ever stands in a URL or in 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from fastapi import APIRouter, Query, Request, Response, WebSocket
+from fastapi import APIRouter, Query, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -30,6 +31,7 @@ from channels.base.widget.requests import (
     inbound_of,
     language_tag,
     message_of,
+    object_of,
     parsed,
 )
 from channels.base.widget.uploads import ALLOWED, download_headers
@@ -170,7 +172,7 @@ def _add_conversation(routes: APIRouter, door: Door) -> None:
         ip = door.ip(request.scope)
         await door.pace.step(SESSIONS, ip)
         body = await body_of(request, 4096)
-        wanted = parsed(SessionIn, body).language if body.strip() else None
+        wanted = parsed(SessionIn, object_of(body)).language if body.strip() else None
         language = language_tag(wanted) or language_tag(request.headers.get("accept-language"))
         session, token = await store.open_session(language=language, ip=ip)
         return {"session": session, "token": token}
@@ -279,4 +281,5 @@ def _add_socket(routes: APIRouter, door: Door) -> None:
                 )
         except Malformed as error:
             code = Close.UNKNOWN_TICKET if error.status == 401 else Close.TOO_MANY
-            await websocket.close(code, error.reason)
+            with suppress(WebSocketDisconnect):  # gone already
+                await websocket.close(code, error.reason)

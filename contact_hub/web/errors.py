@@ -79,7 +79,7 @@ def _answer(request: HTTPConnection, status: int, reason: str, **headers: str) -
     wants_page = request.headers.get("accept", "").partition(",")[0].strip() == "text/html"
     if wants_page and not request.url.path.startswith(("/api/", "/channels/", "/internal/")):
         words = {
-            "status": status,
+            "code": status,
             "phrase": HTTPStatus(status).phrase,
             "reason": reason or REASONS.get(status, ""),
         }

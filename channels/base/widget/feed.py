@@ -20,7 +20,7 @@ from fastapi import Request, WebSocket, WebSocketDisconnect
 
 from channels.base.contract import ChatStore, FeedMessage
 from channels.base.errors import Malformed
-from channels.base.widget.requests import MessageIn, parsed
+from channels.base.widget.requests import MessageIn, object_of, parsed
 
 GLANCE = 15.0  # seconds between looks of our own, should the store never give a hint
 
@@ -167,7 +167,7 @@ class Line:
     async def _answer(self, data: bytes) -> None:
         client_id = None
         try:
-            frame = _object(data)
+            frame = object_of(data)
             if frame.get("type") == "beat":
                 return
             client_id = frame.get("client_id")
@@ -178,13 +178,3 @@ class Line:
             await self._say(type="refused", client_id=client_id, **refusal(error))
         else:
             await self._say(type="accepted", client_id=client_id, seq=seq)
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        frame = json.loads(data)
-    except (ValueError, RecursionError):
-        raise Malformed("The frame is not valid JSON.", status=400) from None
-    if not isinstance(frame, dict):
-        raise Malformed("The frame must be a JSON object.")
-    return frame

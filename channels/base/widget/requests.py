@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -41,16 +42,27 @@ class SessionIn(BaseModel):
     language: str | None = None
 
 
-def parsed(model: type[M], data: bytes | str | Mapping[str, Any]) -> M:
-    """Reads JSON, or fields, as a model; raises Malformed with the first thing that is wrong."""
+def object_of(data: bytes | str) -> dict[str, Any]:
+    """Reads a JSON object; raises Malformed for anything else.
+
+    The standard library's reader, because pydantic's refuses a message whose last emoji was cut in half.
+    """
     try:
-        if isinstance(data, bytes | str):
-            return model.model_validate_json(data or b"{}")
-        return model.model_validate(data)
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Malformed("The request is not valid JSON.", status=400) from None
+    if not isinstance(found, dict):
+        raise Malformed("The request must be a JSON object.")
+    return found
+
+
+def parsed(model: type[M], fields: Mapping[str, Any]) -> M:
+    """Reads fields as a model; raises Malformed with the first thing that is wrong."""
+    whole = {name: _whole(value) if isinstance(value, str) else value for name, value in fields.items()}
+    try:
+        return model.model_validate(whole)
     except ValidationError as error:
         first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            raise Malformed("The request is not valid JSON.", status=400) from None
         where = ".".join(str(part) for part in first["loc"]) or "the request"
         raise Malformed(f"{where}: {first['msg']}.") from None
 
@@ -74,7 +86,7 @@ async def message_of(request: Request, *, most_mb: int, most_files: int) -> tupl
     """Reads a message from JSON or from a form with files."""
     kind = media_type(request)
     if kind == "application/json":
-        return parsed(MessageIn, await body_of(request)), []
+        return parsed(MessageIn, object_of(await body_of(request))), []
     if kind != "multipart/form-data":
         raise Malformed("Send application/json, or multipart/form-data with files.", status=415)
     try:
@@ -124,7 +136,11 @@ def inbound_of(
 
 def clean(text: str) -> str:
     """Takes out what no database or page can hold: NUL bytes and halves of surrogate pairs."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    return _whole(text.replace("\x00", ""))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def language_tag(tag: str | None) -> str | None:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from urllib.parse import quote
 
-import filetype  # type: ignore[import-untyped]
+import filetype
 
 from channels.base.contract import InboundKind, Media, Upload
 from channels.base.errors import Malformed
