@@ -265,7 +265,7 @@ async def _embedded(embedder: AsyncEmbedder, asked: ArticleIn) -> dict[str, Any]
 
 async def _run_action(executor: Any, call: Any) -> JSONResponse:
     """Answer as rasa-sdk's own server does, so that Rasa understands refusals and failures."""
-    from rasa_sdk.executor import ActionExecutionRejection, ActionNotFoundException
+    from rasa_sdk.interfaces import ActionExecutionRejection, ActionNotFoundException
 
     name = call.get("next_action") if isinstance(call, dict) else None
     try:
