@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contact_hub.operations.commands import app as operations
+
 if TYPE_CHECKING:
     from contact_hub.composition import Parts
 
@@ -28,6 +30,7 @@ staff = typer.Typer(help="The people who work here.", no_args_is_help=True)
 token = typer.Typer(help="Keys for the city's other systems.", no_args_is_help=True)
 for name, group in (("kb", kb), ("queue", queue), ("staff", staff), ("token", token)):
     app.add_typer(group, name=name)
+app.add_typer(operations)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 
@@ -72,6 +75,25 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 
 # Processes ------------------------------------------------------------------------------------------
+
+
+@app.command()
+def up() -> None:
+    """Start everything, watch it, and stop all of it on Ctrl-C."""
+    from contact_hub.operations.up import run_line
+    from contact_hub.settings import load_settings
+
+    async def admin_link(database_url: str, site_url: str) -> str | None:
+        from contact_hub.database import Database
+        from contact_hub.staff.service import first_admin_link
+
+        database = Database(database_url, pool_size=1)
+        try:
+            return await first_admin_link(database, site_url)
+        finally:
+            await database.close()
+
+    raise typer.Exit(run_line(load_settings(), admin_link))
 
 
 @app.command()

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+ROOT = Path(__file__).resolve().parents[1]
 SHORTEST_SECRET = 16
 
 
@@ -140,6 +141,12 @@ class Settings(BaseSettings):
     def production(self) -> bool:
         """Tells whether this is a city's real line."""
         return self.civicline_env == "production"
+
+    @property
+    def city_folder(self) -> Path:
+        """Gives the folder of the city's words; a relative one is looked for beside the packages too."""
+        folder = self.civicline_city
+        return folder if folder.is_absolute() or folder.exists() else ROOT / folder
 
     @property
     def own_url(self) -> str:

@@ -1,47 +1,118 @@
 """The running line as other commands find it: `run.json` in CIVICLINE_DATA, written by `civicline up`.
 
-    {"pid": 4242, "url": "http://127.0.0.1:8000", "database_url": "postgresql+psycopg://...",
-     "brain_url": "http://127.0.0.1:41001", "rasa_url": "http://127.0.0.1:41002",
-     "processes": [{"name": "brain", "pid": 4243, "port": 41001}, ...]}
+{"pid": 4242, "url": "http://127.0.0.1:8000", "database_url": "postgresql+psycopg://...",
+ "brain_url": "http://127.0.0.1:41001", "rasa_url": "http://127.0.0.1:41002",
+ "processes": [{"name": "brain", "pid": 4243, "port": 41001}, ...]}
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from contact_hub.settings import Settings, load_settings
+from contact_hub.settings import Settings, SettingsError, load_settings
 
 
 def run_file(settings: Settings) -> Path:
-    """Where the running line says what it is."""
+    """Gives where the running line says what it is."""
     return settings.civicline_data / "run.json"
 
 
+def claim(settings: Settings, patience: float = 1.0) -> IO[str] | None:
+    """Takes this data folder for one line until the file is closed; None when one has it already.
+
+    The lock goes with the process that holds it, however that ends: unlike a pid in a file it
+    cannot be stale. The patience is for a command that is just looking whether a line runs.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        file = _lock(settings, "up.lock", fcntl.LOCK_EX)
+        if file is not None or time.monotonic() > deadline:
+            return file
+        time.sleep(0.05)
+
+
+def using_postgres(settings: Settings) -> IO[str] | None:
+    """Marks the embedded PostgreSQL as used until the file is closed, so that nobody else stops it."""
+    return _lock(settings, "postgres.users", fcntl.LOCK_SH, wait=True)
+
+
+def _lock(settings: Settings, name: str, kind: int, *, wait: bool = False) -> IO[str] | None:
+    settings.civicline_data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (settings.civicline_data / name).open("a", encoding="ascii")
+    try:
+        fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
 def running(settings: Settings) -> dict[str, Any] | None:
-    """What runs on this data folder, or None; a file left by a killed line does not count."""
+    """Gives what runs on this data folder, or None; a file left by a killed line does not count."""
+    if not run_file(settings).exists():
+        return None
+    free = _lock(settings, "up.lock", fcntl.LOCK_SH)
+    if free is not None:
+        free.close()
+        return None
     try:
         found: dict[str, Any] = json.loads(run_file(settings).read_text(encoding="utf-8"))
-        os.kill(int(found["pid"]), 0)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return None
     return found
 
 
+def tell(settings: Settings, what: dict[str, Any]) -> None:
+    """Writes `run.json` whole or not at all, for this user's eyes only: addresses may hold passwords."""
+    path = run_file(settings)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(what, file, indent=2)
+    aside.replace(path)
+
+
+def known(settings: Settings) -> tuple[Settings, str | None]:
+    """Gives the settings with the addresses of the running line, where there is one, and its database."""
+    found = running(settings)
+    if found is None:
+        url = settings.database_url
+        return settings, None if url is None else url.get_secret_value()
+    addresses = {"brain_url": found["brain_url"], "rasa_url": found["rasa_url"], "hub_url": found["url"]}
+    return settings.model_copy(update=addresses), str(found["database_url"])
+
+
 @contextmanager
 def borrowed(*, brain: bool = False) -> Iterator[tuple[Settings, str]]:
-    """Settings and database of the running line; without one, PostgreSQL (and a brain) for the while."""
-    settings = load_settings()
-    line = running(settings)
-    if line is not None:
-        known = {"brain_url": line["brain_url"], "rasa_url": line["rasa_url"]}
-        yield settings.model_copy(update=known), str(line["database_url"])
+    """Gives settings and database of the running line; without one, PostgreSQL for the while.
+
+    With `brain` the command needs a brain as well, which only a running line has, or BRAIN_URL.
+    """
+    settings, database_url = known(load_settings())
+    if database_url is not None:
+        yield settings, database_url
         return
-    if settings.database_url is not None:
-        yield settings, settings.database_url.get_secret_value()
-        return
-    raise SystemExit("Civicline is not running here. Start it with `make run` or `civicline up`.")
+    if brain or not (settings.civicline_data / "postgres").exists():
+        raise SettingsError(["Civicline is not running here: start it with `make run` or `civicline up`."])
+    from contact_hub.operations import migrate, postgres
+
+    mine = using_postgres(settings)
+    server = postgres.start(settings.civicline_data)
+    try:
+        migrate.upgrade(server.url)
+        yield settings, server.url
+    finally:
+        if mine is not None:
+            mine.close()
+        last = _lock(settings, "postgres.users", fcntl.LOCK_EX)
+        if last is not None:
+            if not server.adopted:
+                server.stop()
+            last.close()

@@ -90,6 +90,14 @@ class Postgres:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.database(name)
 
+    def alive(self) -> bool:
+        """Tells whether the server runs."""
+        return self.pid in self.processes() if self._child is None else self._child.poll() is None
+
+    def processes(self) -> list[int]:
+        """Gives the pids of the server and its backends."""
+        return _processes_in(self.cluster)
+
     def stop(self, timeout: float = 30.0) -> None:
         """Ends the server: politely first, then at once; committed data is safe either way."""
         with _locked(self.data_dir):
