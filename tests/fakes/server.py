@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 
@@ -93,6 +93,18 @@ def arguments(description: str, add: Callable[[argparse.ArgumentParser], None]) 
     parser.add_argument("--log", type=Path, help="a JSON-lines file that keeps everything accepted")
     add(parser)
     return parser.parse_args()
+
+
+async def act(fake: object, request: Request) -> Response:
+    """Run a public method of a fake, named in the request: {"do": "says", "chat": 1, "text": "Hi"}."""
+    given = await json_of(request)
+    action = getattr(fake, str(given.pop("do", "_")), None)
+    if not callable(action) or action.__name__.startswith("_"):
+        return JSONResponse({"error": "no such action"}, status_code=404)
+    try:
+        return JSONResponse({"result": action(**given)})
+    except TypeError as error:
+        return JSONResponse({"error": str(error)}, status_code=422)
 
 
 async def json_of(request: Request) -> dict[str, Any]:

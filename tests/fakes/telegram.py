@@ -546,11 +546,7 @@ class FakeTelegram:
         return JSONResponse({"sent": self.sent, "pending": len(self.updates), "calls": len(self.calls)})
 
     async def _do(self, request: Request) -> Response:
-        given = await server.json_of(request)
-        action = str(given.pop("do"))
-        if action.startswith("_") or not callable(getattr(self, action, None)):
-            return JSONResponse({"error": "no such action"}, status_code=404)
-        return JSONResponse({"result": getattr(self, action)(**given)})
+        return await server.act(self, request)
 
 
 async def _arguments(request: Request) -> dict[str, Any]:

@@ -428,11 +428,7 @@ class FakeTwilio:
             )
 
         async def do(request: Request) -> Response:
-            given = await server.json_of(request)
-            action = str(given.pop("do"))
-            if action.startswith("_") or not callable(getattr(self, action, None)):
-                return JSONResponse({"error": "no such action"}, status_code=404)
-            return JSONResponse({"result": getattr(self, action)(**given)})
+            return await server.act(self, request)
 
         base = "/2010-04-01/Accounts/{account}"
         return Starlette(
