@@ -319,6 +319,7 @@ def run_line(settings: Settings, admin_link: AdminLink) -> int:
         where = f" at {found['url']} (pid {found['pid']})" if found else ""
         print(f"Civicline runs on {settings.civicline_data} already{where}.", file=sys.stderr)
         return 1
+    line.run_file(settings).unlink(missing_ok=True)  # what a killed line left
     users = line.using_postgres(settings)
     try:
         return asyncio.run(_run(settings, admin_link))
