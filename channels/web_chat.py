@@ -250,10 +250,14 @@ async def _script(request: Request) -> Response:
         "ETag": built.etag,
         "Cache-Control": "public, max-age=300",
         "Cross-Origin-Resource-Policy": "cross-origin",
+        "Vary": "Accept-Encoding",
     }
     if built.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(built.body, media_type="text/javascript; charset=utf-8", headers=headers)
+    body = built.body
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["Content-Encoding"] = built.compressed, "gzip"
+    return Response(body, media_type="text/javascript; charset=utf-8", headers=headers)
 
 
 def _add_socket(routes: APIRouter, door: Door) -> None:

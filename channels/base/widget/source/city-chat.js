@@ -159,7 +159,7 @@ class CityChat extends HTMLElement {
     this.#composer = new Composer(this);
     this.#composer.limits(this.limits);
     const panel = make("section.panel", { role: "dialog", "aria-labelledby": "title", hidden: true },
-      make("header", {},
+      make("div.head", {},
         make("h2", { id: "title" }, say("title")),
         iconButton("button.tool", "restart", say("restart"), () => this.#askRestart(true)),
         iconButton("button.tool", "close", say("close"), () => this.hide()),

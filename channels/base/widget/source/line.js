@@ -3,7 +3,7 @@
 import { newId } from "./memory.js";
 
 const POLL = 20; // seconds a poll is held
-const SOCKET_PATIENCE = 6000; // until a socket that neither opens nor fails counts as blocked
+const SOCKET_PATIENCE = 4000; // until a socket that neither opens nor fails counts as blocked
 const SOCKET_AGAIN = 60000; // then poll this long before another try
 const SILENCE = 120000; // a socket with no heartbeat for so long is dead
 const LONGEST_PAUSE = 30000;

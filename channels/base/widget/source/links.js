@@ -27,7 +27,7 @@ function trimmed(words) {
   for (;;) {
     let next = words.replace(TRAILING, "");
     // A closing bracket belongs to the sentence unless it was opened inside the address.
-    if (/[)\]]$/.test(next) && !/[([]/.test(next)) next = next.slice(0, -1);
+    if (next.endsWith(")") && next.split("(").length < next.split(")").length) next = next.slice(0, -1);
     if (next === words) return words;
     words = next;
   }
