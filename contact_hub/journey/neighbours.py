@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,11 @@ from typing import Any
 
 import httpx
 
-# The resident hears from us within 3 s: what Rasa has not answered by then is given up, and the
-# time that is left is enough for a search.
-RASA_SECONDS = 2.3
-BRAIN_SECONDS = 0.6
+# The resident hears from us within 3 s: what Rasa has not answered by then is given up. A search
+# begins beside a slow Rasa (see steps.py), so that it need not fit into what is left.
+RASA_SECONDS = 2.4
+READ_SECONDS = 0.4
+SEARCH_SECONDS = 1.2
 
 
 class NeighbourDown(Exception):
@@ -75,13 +77,13 @@ class Neighbours:
 
     async def read(self, text: str, hint: str | None) -> Reading:
         """Language of a text; raises NeighbourDown."""
-        found = await self._ask(self._brain, "brain", "/read", {"text": text, "hint": hint}, BRAIN_SECONDS)
+        found = await self._ask(self._brain, "brain", "/read", {"text": text, "hint": hint}, READ_SECONDS)
         return Reading(str(found["language"]), float(found["confidence"]))
 
     async def search(self, text: str, language: str, history: Sequence[dict[str, str]]) -> dict[str, Any]:
         """The brain's own answer without Rasa; raises NeighbourDown."""
         body = {"text": text, "language": language, "history": list(history), "k": 5}
-        return await self._ask(self._brain, "brain", "/search", body, BRAIN_SECONDS)
+        return await self._ask(self._brain, "brain", "/search", body, SEARCH_SECONDS)
 
     async def passages(self, articles: list[dict[str, Any]]) -> dict[str, Any]:
         """Articles cut into passages with their vectors, for an import; may take a minute."""
@@ -132,7 +134,10 @@ class Neighbours:
         self, client: httpx.AsyncClient, who: str, path: str, body: dict[str, Any], seconds: float
     ) -> dict[str, Any]:
         try:
-            answer = await client.post(path, json=body, timeout=httpx.Timeout(seconds, connect=0.5))
+            async with asyncio.timeout(seconds):
+                answer = await client.post(path, json=body, timeout=httpx.Timeout(None, connect=0.5))
+        except TimeoutError:
+            raise NeighbourDown(who, f"no answer in {seconds} s", late=True) from None
         except (httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
             raise NeighbourDown(who, type(error).__name__, late=True) from None
         except httpx.HTTPError as error:

@@ -6,10 +6,12 @@ Steps may ask the brain, Rasa or a provider; none of them holds a transaction or
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -18,7 +20,7 @@ from channels.base.errors import PermanentFailure, TemporaryFailure
 from contact_hub.city import City
 from contact_hub.database import new_id
 from contact_hub.journey import compose
-from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question
+from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question, RasaTurn
 from contact_hub.journey.turn import Choice, Media, Reply, Step, Turn
 
 log = structlog.get_logger()
@@ -27,6 +29,7 @@ log = structlog.get_logger()
 # belong to, so they wait for it; elsewhere a search answers at once.
 FORM_PATIENCE_ATTEMPTS = 12
 FORM_PATIENCE_DELAY = 2.5
+SLOW_RASA_SECONDS = 1.2
 
 
 class WaitForRasa(Exception):
@@ -218,21 +221,37 @@ async def respond(turn: Turn, tools: Tools) -> Step | None:
         facts=turn.facts,
     )
     try:
-        turn.rasa = await tools.neighbours.turn(question)
+        turn.rasa = await _rasa_or_search(turn, tools, question)
     except NeighbourDown as down:
         log.warning("journey.rasa_away", why=down.why, touchpoint=str(turn.touchpoint_id))
         if turn.form is not None and turn.attempts < FORM_PATIENCE_ATTEMPTS:
             raise WaitForRasa(FORM_PATIENCE_DELAY, tell=turn.attempts == 1) from None
         turn.give_up = True
-        return await _without_rasa(turn, tools)
+        return _without_rasa(turn, tools, turn.fallback)
     return compose.from_rasa(turn, tools.city, turn.rasa)
 
 
-async def _without_rasa(turn: Turn, tools: Tools) -> Step:
+async def _rasa_or_search(turn: Turn, tools: Tools, question: Question) -> RasaTurn:
+    """Rasa's turn; when it is slow a search begins beside it, so that its answer is there in time."""
+    asking = asyncio.ensure_future(tools.neighbours.turn(question))
     try:
-        answer = await tools.neighbours.search(turn.text, turn.language, turn.history)
-    except NeighbourDown:
-        answer = None
+        done, _ = await asyncio.wait({asking}, timeout=SLOW_RASA_SECONDS)
+        if not done or asking.exception() is not None:
+            turn.fallback = await _search(turn, tools)
+        return await asking
+    finally:
+        asking.cancel()
+
+
+async def _search(turn: Turn, tools: Tools) -> dict[str, Any] | None:
+    try:
+        return await tools.neighbours.search(turn.text, turn.language, turn.history)
+    except NeighbourDown as down:
+        log.warning("journey.brain_away", at="search", why=down.why)
+        return None
+
+
+def _without_rasa(turn: Turn, tools: Tools, answer: dict[str, Any] | None) -> Step:
     if answer is None or answer["outcome"] != "answered":
         turn.replies.append(
             Reply(

@@ -109,6 +109,7 @@ class Turn:
     replies: list[Reply] = field(default_factory=list)
     media: list[Media] = field(default_factory=list)
     rasa: RasaTurn | None = None
+    fallback: dict[str, Any] | None = None  # what a search found while Rasa was slow
     give_up: bool = False
     handoff: str | None = None
     urgent: bool = False
