@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.commands import app as evaluate
 from contact_hub.operations.commands import app as operations
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ token = typer.Typer(help="Keys for the city's other systems.", no_args_is_help=T
 for name, group in (("kb", kb), ("queue", queue), ("staff", staff), ("token", token)):
     app.add_typer(group, name=name)
 app.add_typer(operations)
+app.add_typer(evaluate, name="evaluate")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 
@@ -339,6 +341,17 @@ def kb_search(
             )
 
     run(work)
+
+
+@kb.command("check")
+def kb_check(
+    folder: Annotated[Path | None, typer.Argument(help="Default: the city's own knowledge folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for wrong front matter, expired and doubled articles, broken links, missing translations."""
+    from bot.commands import kb_check as check
+
+    check(folder, as_json)
 
 
 # History ------------------------------------------------------------------------------------------------
