@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot import language, metrics
+from bot import actions, language, metrics
 from bot.knowledge.articles import Article, split
 from bot.knowledge.embeddings import AsyncEmbedder, Embedder, Role, Vectors
 from bot.knowledge.follower import Follower
@@ -114,18 +114,11 @@ class Brain:
         )
         await self.follower.start_from_cache()
         await asyncio.to_thread(language.read, "warm up the detector")
-        self.actions = self._actions(search)
+        actions.configure(search=search.answer, embed=self.embedder.encode)
+        self.actions = actions.executor()
         self.search = search
         log.info("brain ready", fingerprint=embedder.fingerprint)
         await self.follower.run()
-
-    def _actions(self, search: Search) -> Any:
-        try:
-            from bot import actions
-        except ImportError:
-            return None
-        actions.configure(search=search.answer)
-        return actions.executor()
 
     def close(self) -> None:
         """Let go of the threads."""

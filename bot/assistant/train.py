@@ -107,7 +107,9 @@ def _train(words: List[Path], embedding: str, model: Path) -> None:
 
 
 def _words(city: Path) -> List[Path]:
-    words = sorted([*(city / "intents").glob("*.yml"), *(city / "conversations").glob("*.yml")])
+    # words.yml is for the actions, not for Rasa.
+    conversations = [path for path in (city / "conversations").glob("*.yml") if path.name != "words.yml"]
+    words = sorted([*(city / "intents").glob("*.yml"), *conversations])
     if not words:
         raise SettingsError(f"There are no intents in {city}: CIVICLINE_CITY must name the city's folder.")
     return words

@@ -89,11 +89,6 @@ class Brain:
             self._cache.move_to_end(text)
         return self._cache.get(text)
 
-    def learn(self, texts: Sequence[str]) -> None:
-        """Put the vectors of many texts into the cache at once, as training does."""
-        for text, row in zip(texts, self.embed(texts)):
-            self._cache[text] = row
-
     def fingerprint(self, timeout: float = TRAINING_TIMEOUT_SECONDS) -> str:
         """Return the name of the embedding model that the brain uses now."""
         self.embed(["fingerprint"], timeout=timeout)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from pathlib import Path
 from typing import Any, Dict, List, Text, Type
 
 import numpy as np
@@ -18,6 +21,7 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
 from components.brain import brain
+from components.settings import from_environment
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=False)
@@ -69,10 +73,28 @@ class BrainFeaturizer(DenseFeaturizer, GraphComponent):
     def process_training_data(self, training_data: TrainingData) -> TrainingData:
         """Embed all examples in batches; training without the brain is refused."""
         examples = [message for message in training_data.training_examples if message.get(TEXT)]
-        rows = brain().embed([message.get(TEXT) for message in examples])
+        rows = self._rows([message.get(TEXT) for message in examples])
         for message, row in zip(examples, rows):
             self._add(message, row)
         return training_data
+
+    def _rows(self, texts: List[Text]) -> np.ndarray:
+        """Embed what an earlier training has not embedded: a clerk who adds a sentence waits for one."""
+        file = from_environment().models / "examples.npz"
+        known: Dict[Text, np.ndarray] = {}
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            stored = np.load(file)
+            if str(stored["embedding"]) == self._config["embedding"]:
+                known = dict(zip(stored["texts"].tolist(), stored["rows"]))
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known.update(zip(new, brain().embed(new)))
+            used = list(dict.fromkeys(texts))
+            rows = np.vstack([known[text] for text in used])
+            with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npz", delete=False) as aside:
+                np.savez(aside, embedding=self._config["embedding"], texts=np.array(used), rows=rows)
+            Path(aside.name).replace(file)
+        return np.vstack([known[text] for text in texts])
 
     def _add(self, message: Message, row: np.ndarray) -> None:
         message.add_features(
