@@ -119,7 +119,7 @@ class City:
         )
 
     def wants_silence(self, text: str) -> bool:
-        """Whether the whole message asks to stop writing, in plain language or by a word that means nothing else.
+        """Whether the whole message asks for silence, in plain language or by a word that means only that.
 
         The phone networks' other words (CANCEL, END ...) count on SMS only, where the channel knows them.
         """

@@ -259,6 +259,8 @@ def kb_import(
         typer.echo("\n".join(str(problem) for problem in error.problems), err=True)
         raise fail("Nothing was imported.") from None
 
+    collection = source if "://" in source else str(Path(source).resolve())
+
     async def work() -> None:
         from rich.console import Console
         from rich.progress import Progress
@@ -279,7 +281,6 @@ def kb_import(
             )
             for a in articles
         ]
-        collection = source if "://" in source else str(Path(source).resolve())
         async with hub(brain=True) as parts:
             with Progress(console=Console(stderr=True), disable=as_json) as progress:
                 bar = progress.add_task("Embedding articles", total=None)
@@ -305,8 +306,8 @@ def kb_import(
             )
         elif done.changed:
             typer.echo(
-                f"Version {done.version} is published: {done.articles} articles from here, {done.embedded} of them"
-                f" new or changed, {done.removed} replaced or removed."
+                f"Version {done.version} is published: {done.articles} articles from here, {done.embedded} of"
+                f" them new or changed, {done.removed} replaced or removed."
             )
         else:
             typer.echo(f"Nothing changed: version {done.version} has these {done.articles} articles already.")

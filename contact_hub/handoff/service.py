@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import String, cast, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.service import lock_conversation
 from contact_hub.citizens.models import Address, Conversation, ConversationState
+from contact_hub.citizens.service import lock_conversation
 from contact_hub.database import new_id, now
 from contact_hub.handoff.models import Ticket
 from contact_hub.handoff.rules import PRIORITY, check

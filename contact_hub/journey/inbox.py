@@ -17,7 +17,8 @@ from contact_hub.operations import queue
 from contact_hub.operations.queue import Lane
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.outbox import receipts
-from contact_hub.timeline import models, service as timeline
+from contact_hub.timeline import models
+from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Outcome
 
 log = structlog.get_logger()

@@ -90,7 +90,7 @@ class Neighbours:
         return await self._ask(self._brain, "brain", "/passages", {"articles": articles}, 300)
 
     async def turn(self, question: Question, *, seconds: float = RASA_SECONDS) -> RasaTurn:
-        """One turn of the dialogue; raises NeighbourDown. Asking again for the same touchpoint is harmless."""
+        """One turn of the dialogue; raises NeighbourDown. Asking twice for a touchpoint is harmless."""
         body = {
             "conversation": str(question.conversation),
             "touchpoint": str(question.touchpoint),

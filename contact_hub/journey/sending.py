@@ -210,7 +210,7 @@ class Sending:
 async def note_failure(
     session: AsyncSession, delivery: Delivery, *, unreachable: bool, opted_out: bool, alert: bool
 ) -> None:
-    """Put a failed delivery on the timeline, remember what it says of the address, and ask a person to look."""
+    """Put a failed delivery on the timeline, learn from it about the address, and ask a person to look."""
     address = await session.get_one(Address, delivery.address_id)
     if unreachable:
         await citizens.set_reachable(session, address.id, False, delivery.reason)

@@ -30,6 +30,7 @@ class Wakeups:
         self._url = listen_url
         self._pending: set[str] = set()
         self._dirty = asyncio.Event()
+        self._sent = asyncio.Event()
         self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -50,12 +51,13 @@ class Wakeups:
         for topic in topics:
             self._wake(topic)
         self._pending.update(topics)
+        self._sent.clear()
         self._dirty.set()
 
     async def flush(self) -> None:
         """Wait until every hint given so far has left: for a command that ends right after it."""
-        while self._pending:
-            await asyncio.sleep(0.005)
+        if self._pending:
+            await self._sent.wait()
 
     @contextlib.contextmanager
     def waiting(self, topic: str) -> Iterator[asyncio.Event]:
@@ -100,6 +102,8 @@ class Wakeups:
                     await connection.close()
                 connection = None
                 self._pending.clear()
+            if not self._pending:
+                self._sent.set()
 
     async def _listen(self) -> None:
         while True:

@@ -66,7 +66,7 @@ async def of_citizen(session: AsyncSession, citizen_id: uuid.UUID, limit: int = 
 
 
 def reference(number: int, at: datetime) -> str:
-    """A number such as R26-00042-9: year, running number, and a Luhn digit that catches a slip of the tongue."""
+    """A number such as R26-00042-9: year, running number, and a Luhn digit against slips of the tongue."""
     digits = f"{at.astimezone(UTC):%y}{number:05d}"
     return f"R{digits[:2]}-{digits[2:]}-{luhn_digit(digits)}"
 
