@@ -8,7 +8,7 @@ that "Opening hours" is still about the library when it is found on its own.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
@@ -16,7 +16,6 @@ from enum import StrEnum
 # longer ones blur several topics into one vector and take the encoder longer.
 PASSAGE_WORDS = 130
 PASSAGE_LIMIT = 180
-OVERLAP_WORDS = 0
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
@@ -97,9 +96,16 @@ def body_pieces(text: str) -> Iterator[tuple[str, str]]:
 
 
 def word_count(text: str) -> int:
-    """Count words; two Chinese or Japanese characters count as one, since they use no spaces."""
-    cjk = len(_CJK.findall(text))
-    return len(_CJK.sub(" ", text).split()) + (cjk + 1) // 2
+    """Count words; two Chinese or Japanese characters count as one, since they use no spaces.
+
+    A word of more than 20 letters (a long link, a table without spaces) counts as several.
+    """
+    if text.isascii():
+        cjk = 0
+    else:
+        cjk = len(_CJK.findall(text))
+        text = _CJK.sub(" ", text)
+    return sum(1 + len(word) // 20 for word in text.split()) + (cjk + 1) // 2
 
 
 def sentences(text: str) -> list[str]:
@@ -144,25 +150,19 @@ def _hard_split(sentence: str) -> Iterator[str]:
     if word_count(sentence) <= PASSAGE_LIMIT:
         yield sentence
         return
-    words = sentence.split()
-    if max(map(len, words)) > 4 * PASSAGE_LIMIT:  # no spaces to cut at
-        step = 2 * PASSAGE_WORDS
-        yield from (sentence[at : at + step] for at in range(0, len(sentence), step))
-        return
-    yield from (" ".join(words[at : at + PASSAGE_WORDS]) for at in range(0, len(words), PASSAGE_WORDS))
+    waiting: list[str] = []
+    size = 0
+    step = 2 * PASSAGE_WORDS  # in characters, where there is no space to cut at
+    for word in (word[at : at + step] for word in sentence.split() for at in range(0, len(word), step)):
+        length = word_count(word)
+        if waiting and size + length > PASSAGE_WORDS:
+            yield " ".join(waiting)
+            waiting, size = [], 0
+        waiting.append(word)
+        size += length
+    if waiting:
+        yield " ".join(waiting)
 
 
 def _join(units: list[str]) -> str:
     return "".join(units).strip()
-
-
-__all__ = [
-    "Article",
-    "Kind",
-    "Passage",
-    "body_pieces",
-    "replace",
-    "sentences",
-    "split",
-    "word_count",
-]

@@ -24,6 +24,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -128,30 +129,6 @@ class SentenceTransformerModel:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def as_sentence_transformer(model: Model, dimensions: int) -> Any:
-    """Return a SentenceTransformer that encodes with `model`, for tools that expect that class."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import InputModule
-
-    class Encoder(InputModule):  # type: ignore[misc]
-        config_keys: list[str] = []
-
-        def tokenize(self, texts: list[str], **_: Any) -> dict[str, Any]:
-            return {"sentence_embedding": torch.from_numpy(model.encode(texts, Role.QUERY))}
-
-        def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
-            return features
-
-        def get_sentence_embedding_dimension(self) -> int:
-            return dimensions
-
-        def save(self, *_: Any, **__: Any) -> None:
-            raise NotImplementedError("the encoder lives in its package and is not saved again")
-
-    return SentenceTransformer(modules=[Encoder()], device="cpu")
-
-
 class Embedder:
     """The models that EMBEDDING_MODEL names, as one vector space with a cache per text."""
 
@@ -231,7 +208,9 @@ def _parse(part: str) -> tuple[str, float]:
     return match["name"].strip(), weight
 
 
+@cache
 def _load(name: str) -> Model:
+    """Return a model, loaded once in a process: models never change."""
     if name == "use":
         return UniversalSentenceEncoder()
     if name == "e5":
@@ -248,3 +227,27 @@ def _normalised(vectors: Any) -> Vectors:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     result: Vectors = rows / np.maximum(lengths, 1e-9)
     return result
+
+
+def as_sentence_transformer(embedder: "Embedder") -> Any:
+    """Return a SentenceTransformer that encodes as `embedder` does, for tools that expect that class."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import InputModule
+
+    class Encoder(InputModule):  # type: ignore[misc]
+        """Hands the texts to the embedder instead of a tokenizer and a network."""
+
+        def preprocess(self, inputs: list[str], **_: Any) -> dict[str, Any]:
+            return {"sentence_embedding": torch.from_numpy(embedder.encode(inputs).copy())}
+
+        def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
+            return features
+
+        def get_embedding_dimension(self) -> int:
+            return embedder.dimensions
+
+        def save(self, *_: Any, **__: Any) -> None:
+            raise NotImplementedError("the encoder lives in its package and is not saved again")
+
+    return SentenceTransformer(modules=[Encoder()], device="cpu")
