@@ -1,0 +1,88 @@
+"""The line for the hub's tests: real database, real channels, neighbours away or scripted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from contact_hub.city import City, load_city
+from tests.fakes import telegram, twilio
+from tests.hub.line import Line, Script, scripted
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def city() -> City:
+    """The city's own words."""
+    return load_city(ROOT / "nlu_data")
+
+
+@pytest.fixture
+async def lines(database_url: str, city: City) -> AsyncIterator[Callable[..., Line]]:
+    """Makes lines over one database, as many as there are processes in a test."""
+    made: list[Line] = []
+
+    def make(**options: Any) -> Line:
+        made.append(Line(database_url, city, **options))
+        return made[-1]
+
+    yield make
+    for line in made:
+        await line.close()
+
+
+@pytest.fixture
+async def line(lines: Callable[..., Line]) -> Line:
+    """A line whose brain and Rasa are away: nothing listens at their ports."""
+    return lines()
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Script]:
+    """One server for the scripts of a file's tests."""
+    with scripted() as script:
+        yield script
+
+
+@pytest.fixture
+def script(stage: Script) -> Script:
+    """A brain and a Rasa that say what the test tells them to."""
+    fresh = Script()
+    for name, value in vars(fresh).items():
+        if name != "url":
+            setattr(stage, name, value)
+    return stage
+
+
+@pytest.fixture
+async def talking(lines: Callable[..., Line], script: Script) -> Line:
+    """A line with a scripted brain and Rasa."""
+    return lines(brain_url=script.url, rasa_url=script.url)
+
+
+@pytest.fixture
+def fake_twilio() -> Iterator[twilio.FakeTwilio]:
+    """A Twilio that behaves as documented."""
+    with twilio.running(pace=20) as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake_telegram() -> Iterator[telegram.FakeTelegram]:
+    """A Telegram that behaves as documented."""
+    with telegram.running(pace=20) as fake:
+        yield fake
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet() -> None:
+    """Log lines stay short: the library's own way of showing a traceback costs half a second each."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.LogfmtRenderer()],
+        cache_logger_on_first_use=False,
+    )
