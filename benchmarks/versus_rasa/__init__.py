@@ -1,0 +1,1 @@
+"""Civicline's whole journey beside a stock Rasa bot: one machine, one PostgreSQL, one run."""
