@@ -25,6 +25,7 @@ import structlog
 from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 
 from channels.base import text as words
+from channels.base.bot_api.library import load_aiogram
 from channels.base.bot_api.messages import MAX_UNITS, SOURCES_ROOM, methods_for
 from channels.base.bot_api.refusals import explain
 from channels.base.bot_api.updates import Reader
@@ -88,6 +89,7 @@ class Telegram(Channel):
         public_url: str = "",
         request_seconds: float = 3.4,  # with the wait for a turn below the 5 s a send may take
     ) -> None:
+        load_aiogram()
         from aiogram import Bot
         from aiogram.client.session.aiohttp import AiohttpSession
         from aiogram.client.telegram import TelegramAPIServer
