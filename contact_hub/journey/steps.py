@@ -74,7 +74,9 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
         case InboundKind.OPT_OUT:
             turn.suppress = True
             return Step.OPTED_OUT
-        case InboundKind.OPT_IN:
+        # A plain "yes" is one of the provider's opt-in words, and an answer to our own questions as well:
+        # it opts in only whoever had opted out.
+        case InboundKind.OPT_IN if turn.suppressed or turn.payload.get("provider_answered"):
             turn.suppress = False
             return Step.OPTED_IN
         case _:
