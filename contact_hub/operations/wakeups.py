@@ -31,6 +31,7 @@ class Wakeups:
         self._pending: set[str] = set()
         self._dirty = asyncio.Event()
         self._sent = asyncio.Event()
+        self._sent.set()
         self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -56,8 +57,7 @@ class Wakeups:
 
     async def flush(self) -> None:
         """Wait until every hint given so far has left: for a command that ends right after it."""
-        if self._pending:
-            await self._sent.wait()
+        await self._sent.wait()
 
     @contextlib.contextmanager
     def waiting(self, topic: str) -> Iterator[asyncio.Event]:
@@ -89,19 +89,18 @@ class Wakeups:
             await asyncio.sleep(0.01)
             self._dirty.clear()
             topics = sorted(self._pending)
+            self._pending.clear()  # what is told from here on leaves with the next round
             try:
                 if connection is None or connection.closed:
                     connection = await self._connect()
                 for payload in _payloads(topics):
                     await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, payload))
-                self._pending.difference_update(topics)
             except (psycopg.Error, OSError) as error:
                 # A lost hint costs at most the poll interval of whoever waited for it.
                 log.warning("wakeups.send_failed", error=type(error).__name__)
                 if connection is not None:
                     await connection.close()
                 connection = None
-                self._pending.clear()
             if not self._pending:
                 self._sent.set()
 
@@ -114,7 +113,7 @@ class Wakeups:
                     async for notification in connection.notifies():
                         for topic in json.loads(notification.payload):
                             self._wake(topic)
-            except (psycopg.Error, OSError) as error:
+            except (psycopg.Error, OSError, ValueError) as error:
                 log.warning("wakeups.listen_failed", error=type(error).__name__)
             await asyncio.sleep(0.5)
 
