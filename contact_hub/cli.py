@@ -124,7 +124,7 @@ def web() -> None:
 @app.command()
 def worker() -> None:
     """Run a worker: the journey, the outbox, timers. Start as many as you like."""
-    from contact_hub.operations import logs
+    from contact_hub.operations import beside, logs
     from contact_hub.worker import Worker
 
     parts = _own_parts(pool_size=24)
@@ -134,6 +134,9 @@ def worker() -> None:
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        if parts.settings.worker_port is not None:
+            loop = asyncio.get_running_loop()
+            beside.serve(parts.settings.host, parts.settings.worker_port, loop)
         await Worker(
             database=parts.database,
             listen_url=parts.listen_url,

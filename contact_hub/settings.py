@@ -71,11 +71,11 @@ def _like(pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Url = Annotated[str, AfterValidator(_url), MustBe("a web address such as https://chat.example.org")]
+Url = Annotated[str, AfterValidator(_url), MustBe("a web address such as https://example.org")]
 DatabaseUrl = Annotated[
     SecretStr,
     AfterValidator(_database_url),
-    MustBe("a PostgreSQL address such as postgresql://user:password@host:5432/civicline"),
+    MustBe("a PostgreSQL address such as postgresql://user:password@host/name"),
 ]
 Secret = Annotated[
     SecretStr,
@@ -105,6 +105,7 @@ class Settings(BaseSettings):
 
     host: Annotated[str, _like(r"[\w.:\-]+"), MustBe("a host name or an IP address")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535), MustBe("a number between 1 and 65535")] = 8000
+    worker_port: Annotated[int | None, Field(ge=1, le=65535), MustBe("a number between 1 and 65535")] = None
     public_url: Url | None = None
     hub_url: Url | None = None
     brain_url: Url = "http://127.0.0.1:8701"

@@ -14,6 +14,7 @@ from psycopg import sql
 from contact_hub.operations import migrate
 from contact_hub.operations.postgres import Postgres, start
 from contact_hub.settings import libpq_url
+from tests.whole import WholeLine, whole_line
 
 # What a test writes need not outlive a power cut; postgres's own tests run with the real settings.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
@@ -70,3 +71,11 @@ def module_database_url(postgres: Postgres, migrated_template: str) -> Iterator[
 def listen_url(database_url: str) -> str:
     """Gives the same database's address in libpq's form, for LISTEN and for Rasa."""
     return libpq_url(database_url)
+
+
+@pytest.fixture(scope="session")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeLine]:
+    """Runs the whole line once for every test that talks to it from outside."""
+    with whole_line(tmp_path_factory.mktemp("line")) as running:
+        running.start()
+        yield running

@@ -96,6 +96,11 @@ _RENEW = text("""
     WHERE token = ANY(:tokens) RETURNING token
 """)
 
+_HOLD = text("""
+    UPDATE task SET due = clock_timestamp() + make_interval(secs => :lease)
+    WHERE id = :id AND token = :token
+""")
+
 _DELETE = text("DELETE FROM task WHERE id = :id AND token = :token")
 
 _PROMOTE = text("""
@@ -154,6 +159,13 @@ async def renew(database: Database, tokens: Sequence[uuid.UUID]) -> set[uuid.UUI
     async with database.begin() as session:
         rows = await session.execute(_RENEW, {"tokens": list(tokens), "lease": LEASE_SECONDS})
         return {row.token for row in rows}
+
+
+async def hold(session: AsyncSession, task: Claimed) -> None:
+    """Make sure that the task is still ours before something that cannot be taken back is begun."""
+    held = await session.execute(_HOLD, {"id": task.id, "token": task.token, "lease": LEASE_SECONDS})
+    if held.rowcount == 0:  # type: ignore[attr-defined]
+        raise LeaseLost(task.id)
 
 
 async def complete(session: AsyncSession, task: Claimed) -> None:

@@ -66,13 +66,15 @@ class Line:
         if early:  # with yesterday's model, which is nearly always today's as well
             await self._launch_rasa()
         web = await self._launch("web", *self._python("web"), url=self.settings.own_url, health="/healthz")
-        await self._launch("worker", *self._python("worker"))
+        worker_url = f"http://127.0.0.1:{_free_port()}"
+        worker = await self._launch("worker", *self._python("worker"), url=worker_url, health="/healthz")
         async with self._step("brain"):
             await self._answers(brain)
         await asyncio.gather(self._train(early), self._knowledge(web))
         async with self._step("rasa"):
             await self._answers(self.processes["rasa"])
         async with self._step("web and worker"):
+            await self._answers(worker)
             await self._ready(web)
         self._tell()
 
@@ -86,6 +88,8 @@ class Line:
         told = assistant.environment(self.settings, self.database_url or None)
         if name in {"brain", "rasa"}:
             told |= {f"{name.upper()}_PORT": str(port), f"{name.upper()}_HOST": "127.0.0.1"}
+        elif name == "worker":
+            told |= {"WORKER_PORT": str(port), "HOST": "127.0.0.1"}
         address = f"{url}{health}" if url and health else None
         process = Process(Program(name, command, told, port, address), self.data / "log", say)
         self.processes[name] = process
@@ -182,25 +186,23 @@ class Line:
                         f"(its log: {self._log(process.program.name)})."
                     )
                 await asyncio.wait({ended}, timeout=0.1)
-            raise NotStarted(
-                f"{process.program.name} {ended.result()}: {process.last_words()} "
-                f"(all of it: {self._log(process.program.name)})"
-            )
+            raise await self._failed(process)
         finally:
             ended.cancel()
+
+    async def _failed(self, process: Process) -> NotStarted:
+        name = process.program.name
+        return NotStarted(
+            f"{name} {await process.ended()}: {process.last_words()} (its log: {self._log(name)})"
+        )
 
     async def _ready(self, web: Process) -> None:
         """Wait until a resident's question would be answered by everything together."""
         deadline = time.monotonic() + LONGEST_START
-        worker = self.processes["worker"]
         missing = "nothing"
         while time.monotonic() < deadline:
-            for process in (web, worker):
-                if process.has_ended():
-                    raise NotStarted(
-                        f"{process.program.name} {await process.ended()}: {process.last_words()} "
-                        f"(all of it: {self._log(process.program.name)})"
-                    )
+            if web.has_ended():
+                raise await self._failed(web)
             with contextlib.suppress(httpx.HTTPError, ValueError):
                 told = (await self._client.get(f"{self.settings.own_url}/readyz")).json()
                 brain = (await self._client.get(f"{self.settings.brain_url}/healthz")).json()
