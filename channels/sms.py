@@ -78,7 +78,7 @@ class Sms(Channel):
         public_url: str,
         secret_key: str | None = None,
         api_url: str = OFFICIAL_API,
-        request_seconds: float = 4.5,
+        request_seconds: float = 4.0,
     ) -> None:
         from twilio.request_validator import RequestValidator
         from twilio.rest import Client

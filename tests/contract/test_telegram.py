@@ -277,8 +277,9 @@ async def test_second_message_waits_for_its_second(fake: telegram.FakeTelegram, 
     await channel.send(out("one"))
     await channel.send(out("two"))
     assert time.monotonic() - started >= 0.9
+    started = time.monotonic()
     await channel.send(out("another chat is not held up", address="4712"))
-    assert time.monotonic() - started < 1.9
+    assert time.monotonic() - started < 0.9
 
 
 async def test_more_than_a_moment_of_waiting_is_put_off(channel: Telegram) -> None:

@@ -135,10 +135,12 @@ def test_aiogram_is_imported_quickly_and_whole() -> None:
         "from aiogram import types, methods\n"
         "print(types.Message.__pydantic_complete__, pydantic.BaseModel.__dict__['model_rebuild'] is before)\n"
         "button = types.InlineKeyboardButton(text='a', callback_data='b')\n"
-        "methods.SendMessage(chat_id=1, text='x', entities=[types.MessageEntity(type='bold', offset=0, length=1)],"
-        " reply_markup=types.InlineKeyboardMarkup(inline_keyboard=[[button]]))\n"
-        "types.Gift.model_validate({'id': 'g', 'star_count': 1, 'sticker': {'file_id': 'f', 'file_unique_id': 'u',"
-        " 'type': 'regular', 'width': 1, 'height': 1, 'is_animated': False, 'is_video': False}})\n"
+        "keyboard = types.InlineKeyboardMarkup(inline_keyboard=[[button]])\n"
+        "bold = types.MessageEntity(type='bold', offset=0, length=1)\n"
+        "methods.SendMessage(chat_id=1, text='x', entities=[bold], reply_markup=keyboard)\n"
+        "types.Poll.model_validate({'id': 'p', 'question': 'q', 'options': [], 'total_voter_count': 0,"
+        " 'is_closed': False, 'is_anonymous': True, 'type': 'regular', 'allows_multiple_answers': False,"
+        " 'allows_revoting': True, 'members_only': False})\n"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False True"
