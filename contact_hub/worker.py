@@ -71,6 +71,7 @@ class Worker:
                 if channel.polls()
             ),
         ]
+        metrics.watch(self._channels)
         log.info("worker.ready", channels=sorted(self._channels))
         await stop.wait()
         await asyncio.gather(*(task for task in background if task.get_name() in {*Lane}))

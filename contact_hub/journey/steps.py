@@ -111,6 +111,8 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
 async def unpack(turn: Turn, tools: Tools) -> Step | None:
     """Bring the message into a form that can be read: fetched files, pressed buttons, plain text."""
     city = tools.city
+    if turn.kind == InboundKind.UNSUPPORTED and not turn.address:
+        return Step.UNSUPPORTED  # the provider told us of something that names nobody to answer
     if turn.kind == InboundKind.UNSUPPORTED:
         turn.replies.append(_say(turn, city, "unsupported_message"))
         return Step.UNSUPPORTED

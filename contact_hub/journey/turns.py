@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from channels.base.errors import SendFailure
+from channels.base.contract import Inbound, InboundKind
+from channels.base.errors import ChannelError, SendFailure
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import ConversationState
 from contact_hub.handoff import service as handoff
@@ -45,6 +46,7 @@ class Turns:
                 await queue.complete(session, task)
             return
         structlog.contextvars.bind_contextvars(touchpoint=str(turn.touchpoint_id))
+        await self._acknowledge(turn)
         tools = Tools(self.writer.city, self.neighbours, self.writer.channels)
         try:
             with metrics.turn_seconds.labels(turn.channel).time():
@@ -61,6 +63,24 @@ class Turns:
         self._tell(turn)
         log.info("turn.done", step=turn.step, outcome=turn.outcome, attempts=task.attempts)
         metrics.turns.labels(turn.channel, str(turn.step)).inc()
+
+    async def _acknowledge(self, turn: Turn) -> None:
+        """Stop the spinner on a pressed button before the answer is thought about."""
+        channel = self.writer.channels.get(turn.channel)
+        if turn.kind != InboundKind.BUTTON or channel is None:
+            return
+        pressed = Inbound(
+            channel=turn.channel,
+            account=channel.account,
+            external_id="",
+            address=turn.address,
+            kind=InboundKind.BUTTON,
+            payload=turn.payload,
+        )
+        try:
+            await channel.acknowledge(pressed)
+        except ChannelError as error:
+            log.info("turn.not_acknowledged", error=type(error).__name__)
 
     async def _wait(self, task: Claimed, turn: Turn, wait: WaitForRasa) -> None:
         """Keep the words of a form until Rasa is back, and say so once."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric
+from prometheus_client.registry import Collector
 from sqlalchemy import text
 
+from channels.base.contract import Channel
 from contact_hub.database import Database
 
 received = Counter("civicline_received_total", "Things residents did, as they were stored.", ["channel"])
@@ -29,6 +33,28 @@ queue_depth = Gauge("civicline_queue_depth", "Tasks waiting or in hand.", ["lane
 oldest_task_seconds = Gauge("civicline_oldest_task_seconds", "Age of the oldest task.", ["lane"])
 open_tickets = Gauge("civicline_open_tickets", "Tickets nobody has closed.")
 waiting_conversations = Gauge("civicline_waiting_conversations", "Conversations that wait for a person.")
+provider_gauge = Gauge(
+    "civicline_provider_gauge", "What a channel knows of its provider's side.", ["channel", "name"]
+)
+
+
+class _Providers(Collector):
+    """Asks the channels at the moment somebody looks."""
+
+    def __init__(self, channels: Mapping[str, Channel]) -> None:
+        self._channels = channels
+
+    def collect(self) -> Iterator[Metric]:
+        """Bring `civicline_provider_gauge` up to date; it is served by the registry itself."""
+        for name, channel in self._channels.items():
+            for figure, value in channel.gauges().items():
+                provider_gauge.labels(name, figure).set(value)
+        return iter(())
+
+
+def watch(channels: Mapping[str, Channel]) -> None:
+    """Show what these channels know of their providers, such as updates that wait at Telegram."""
+    REGISTRY.register(_Providers(channels))
 
 
 async def read_tables(database: Database) -> None:
