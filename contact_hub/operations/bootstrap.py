@@ -31,6 +31,7 @@ WIDGET = ROOT / "channels" / "base" / "widget"
 VENDOR = ROOT / "contact_hub" / "web" / "static" / "vendor"
 LOGS = ROOT / "var" / "log"
 OLDEST_NODE = 20
+TELL_EVERY = 15.0  # seconds
 CPU_BUILD = (
     "the CPU build is about 0.2 GB, and pip takes it when PIP_EXTRA_INDEX_URL names PyTorch's CPU index "
     "(shown under 'Get Started' on PyTorch's site) or PIP_FIND_LINKS names a folder that holds it"
@@ -60,14 +61,13 @@ def main() -> int:
 
 def set_up() -> None:
     """Make the modern environment, which holds uv, and then the other two side by side."""
-    modern, *others = [part for part in PARTS if not part.fresh()]
-    if modern.name == "modern":
-        modern.make()
-        modern.remember()
-    else:
-        others.insert(0, modern)
-    with ThreadPoolExecutor(max(1, len(others))) as pool:
-        for made in [pool.submit(part.make_and_remember) for part in others]:
+    stale = [part for part in PARTS if not part.fresh()]
+    jobs = [part.make_and_remember for part in stale if part.name != "modern"]
+    if len(jobs) < len(stale):
+        stale[0].make_and_remember()
+        jobs.insert(0, compile_modern)
+    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+        for made in [pool.submit(job) for job in jobs]:
             made.result()
 
 
@@ -130,6 +130,7 @@ def make_modern() -> None:
         f"Installing {count} packages from requirements.lock",
         [*PIP, "--no-deps", "--require-hashes", "--no-compile", "-r", lock],
         "pip",
+        counting="Collecting ",
     )
     install_torch()
     run(
@@ -137,10 +138,14 @@ def make_modern() -> None:
         [*PIP, "--no-deps", "--no-build-isolation", "--no-compile", "-e", ROOT],
         "civicline",
     )
+
+
+def compile_modern() -> None:
+    """Compile what was installed once, with every core, also where Python is told not to write."""
     packages = next(iter((VENV / "lib").glob("python3.*/site-packages")))
     run(
         "Byte-compiling",
-        [PYTHON, "-m", "compileall", "-q", "-j", "0", packages],
+        [PYTHON, "-m", "compileall", "-q", "-j", "0", "-x", r"/(tests?|testing)/", packages],
         "compile",
         may_fail=True,  # templates inside packages are not always valid Python
     )
@@ -156,7 +161,7 @@ def install_torch() -> None:
         return
     with step("Looking for torch"):
         planned = subprocess.run(
-            [*(str(part) for part in PIP), "--dry-run", "--report", "-", "-r", str(wanted)],
+            [*(str(part) for part in PIP), "--quiet", "--dry-run", "--report", "-", "-r", str(wanted)],
             capture_output=True,
             text=True,
             env=_environment(),
@@ -164,7 +169,9 @@ def install_torch() -> None:
     if planned.returncode != 0:
         raise CannotGoOnError(_torch_failed(version.group(1), planned.stderr))
     report = json.loads(planned.stdout)["install"]
-    urls = {item["metadata"]["name"].lower(): item["download_info"]["url"] for item in report}
+    urls = {
+        item["metadata"]["name"].lower().replace("_", "-"): item["download_info"]["url"] for item in report
+    }
     if any(name.startswith(("nvidia-", "cuda-")) for name in urls) or "%2Bcu" in urls.get("torch", ""):
         print(
             f"pip finds only torch {version.group(1)} with CUDA here, {_size(urls.values())} to download and "
@@ -186,7 +193,7 @@ def _torch_failed(version: str, words: str) -> str:
 
 def _installed_torch() -> Optional[str]:
     for path in VENV.glob("lib/python3.*/site-packages/torch-*.dist-info"):
-        return path.name.split("-")[1]
+        return path.name[len("torch-") : -len(".dist-info")]
     return None
 
 
@@ -345,12 +352,22 @@ def _say(words: str) -> None:
 
 
 def run(
-    words: str, command: Sequence[object], name: str, cwd: Path = ROOT, may_fail: bool = False, **more: str
+    words: str,
+    command: Sequence[object],
+    name: str,
+    cwd: Path = ROOT,
+    may_fail: bool = False,
+    counting: str = "",
+    **more: str,
 ) -> None:
-    """Run a long step with its output in a log; raises CannotGoOnError with its last words."""
+    """Run a long step with its output in a log, saying every now and then how far it is.
+
+    `counting` begins the lines of the output that are worth counting. Raises CannotGoOnError.
+    """
     log = LOGS / f"bootstrap-{name}.log"
     with step(words), open(log, "w", encoding="utf-8", errors="replace") as file:
-        done = subprocess.run(
+        began = time.monotonic()
+        done = subprocess.Popen(
             [str(part) for part in command],
             cwd=str(cwd),
             stdin=subprocess.DEVNULL,
@@ -358,10 +375,29 @@ def run(
             stderr=subprocess.STDOUT,
             env=_environment(**more),
         )
+        while True:
+            try:
+                done.wait(TELL_EVERY)
+                break
+            except subprocess.TimeoutExpired:
+                written = log.read_text(encoding="utf-8", errors="replace")
+                count = written.count(f"\n{counting}") if counting else 0
+                so_far = f"{count} done, " if count else ""
+                _say(f"{words}: {so_far}{time.monotonic() - began:.0f} s so far")
+            except BaseException:
+                done.terminate()
+                done.wait()
+                raise
         if done.returncode != 0 and not may_fail:
-            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-            last = lines[-1].strip() if lines else f"it ended with {done.returncode}"
-            raise CannotGoOnError(f"{words} failed: {last} (all of it: {log.relative_to(ROOT)})")
+            reason = _reason(log.read_text(encoding="utf-8", errors="replace"), done.returncode)
+            raise CannotGoOnError(f"{words} failed: {reason} (all of it: {log.relative_to(ROOT)})")
+
+
+def _reason(written: str, status: int) -> str:
+    """Pick the line that names the error; what comes last is often advice to look further up."""
+    lines = [line.strip() for line in written.splitlines() if line.strip() and not line.startswith("WARNING")]
+    errors = [line for line in lines if re.match(r"(npm )?(error|ERR!|\w*Error)\b:?", line, re.IGNORECASE)]
+    return (errors or lines or [f"it ended with status {status}"])[-1]
 
 
 PIP: Tuple[object, ...] = (

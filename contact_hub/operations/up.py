@@ -178,8 +178,10 @@ class Line:
             while not ended.done():
                 with contextlib.suppress(httpx.HTTPError):
                     assert process.program.health is not None
-                    if (await self._client.get(process.program.health)).status_code == httpx.codes.OK:
+                    answer = await self._client.get(process.program.health)
+                    if answer.status_code == httpx.codes.OK:
                         return
+                    self._has_no_problem(process, answer)
                 if time.monotonic() > deadline:
                     raise NotStarted(
                         f"{process.program.name} did not become ready in {LONGEST_START:.0f} s "
@@ -189,6 +191,15 @@ class Line:
             raise await self._failed(process)
         finally:
             ended.cancel()
+
+    def _has_no_problem(self, process: Process, answer: httpx.Response) -> None:
+        """Stop waiting for a process that says itself that waiting will not help."""
+        with contextlib.suppress(ValueError, AttributeError):
+            problem = answer.json().get("problem")
+            if problem:
+                raise NotStarted(
+                    f"{process.program.name}: {problem} (its log: {self._log(process.program.name)})"
+                )
 
     async def _failed(self, process: Process) -> NotStarted:
         name = process.program.name
