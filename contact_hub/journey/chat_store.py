@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from channels.base.contract import Button, FeedMessage, Inbound, Media, Source, Upload
 from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
+from contact_hub.journey.effects import pressed_title
 from contact_hub.journey.inbox import Inbox
 from contact_hub.operations.queue import Task
 from contact_hub.operations.wakeups import Wakeups
@@ -98,11 +99,12 @@ class PostgresChatStore:
         async with self._database.begin() as db:
             rows = await timeline.read_feed(db, uuid.UUID(session), after, limit)
             files = await timeline.files_of(db, [touchpoint.id for _, touchpoint in rows])
+            pressed = {t.id: await pressed_title(db, t) for _, t in rows if t.kind == "button" and not t.text}
         return [
             FeedMessage(
                 seq=seq,
                 author=t.actor,
-                text=t.text or "",
+                text=t.text or pressed.get(t.id, ""),
                 sent_at=t.recorded_at,
                 buttons=tuple(Button(b["id"], b["title"]) for b in t.payload.get("buttons") or ()),
                 sources=tuple(Source(s["title"], s["url"]) for s in t.payload.get("sources") or ()),

@@ -59,6 +59,8 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             )
         if conversation.epoch != turn.epoch and conversation.state != ConversationState.BOT:
             # A person took over while the bot was thinking: its words are kept back, the message is theirs.
+            if turn.report is not None:
+                await _report(session, writer, conversation, turn)  # Rasa will not tell it a second time
             turn.replies = [reply for reply in turn.replies if reply.author == "system"]
             turn.step, turn.handoff = Step.HELD_BY_PERSON, None
         else:
@@ -136,7 +138,7 @@ async def say(
         in_reply_to=in_reply_to,
     )
     adapter = writer.channels.get(channel)
-    if adapter is None or adapter.sends_itself:
+    if adapter is not None and adapter.sends_itself:
         # The resident reads a feed in this database: being written is being delivered.
         await timeline.append_to_feed(session, uuid.UUID(address), touchpoint_id)
         return touchpoint_id
@@ -148,8 +150,10 @@ async def say(
         channel=channel,
         epoch=conversation.epoch,
         author=reply.author,
-        parts=adapter.split(reply.words),
-        despite_silence=reply.say == "stop_confirmed" or (answers_resident and not adapter.silence_is_final),
+        # Where the channel was switched off meanwhile, the words wait for it.
+        parts=[reply.words] if adapter is None else adapter.split(reply.words),
+        despite_silence=reply.say == "stop_confirmed"
+        or (answers_resident and adapter is not None and not adapter.silence_is_final),
     )
     return touchpoint_id
 
@@ -162,12 +166,22 @@ def button_id(touchpoint_id: uuid.UUID, number: int) -> str:
 def read_button_id(name: str) -> tuple[uuid.UUID, int] | None:
     """The message and place a button's name stands for; None for anything else."""
     head, dot, tail = name.partition(".")
-    if not dot or not tail.isdigit() or len(head) != 22 or len(tail) > 2:
+    if not dot or not tail.isdecimal() or len(head) != 22 or len(tail) > 2:
         return None
     try:
         return uuid.UUID(bytes=base64.urlsafe_b64decode(head + "==")), int(tail)
     except ValueError:
         return None
+
+
+async def pressed_title(session: AsyncSession, press: Touchpoint) -> str:
+    """What stood on the button that a resident pressed; nothing for a stranger's or an invented one."""
+    named = read_button_id(str(press.payload.get("button", "")))
+    offer = await session.get(Touchpoint, named[0]) if named else None
+    if named is None or offer is None or offer.address_id != press.address_id:
+        return ""
+    buttons = offer.payload.get("buttons") or []
+    return str(buttons[named[1] - 1]["title"]) if 1 <= named[1] <= len(buttons) else ""
 
 
 async def _keep_answer(
@@ -245,7 +259,14 @@ async def _rate(session: AsyncSession, turn: Turn) -> None:
     if turn.helpful is None:
         return
     answer_id, good = turn.helpful
-    await session.execute(update(Answer).where(Answer.id == answer_id).values(helpful=good))
+    changed = await session.execute(
+        update(Answer)
+        .where(Answer.id == answer_id, Answer.helpful.is_distinct_from(good))
+        .values(helpful=good)
+        .returning(Answer.id)
+    )
+    if changed.first() is None:
+        return  # pressed twice
     await timeline.record(
         session,
         address_id=turn.address_id,
@@ -397,7 +418,7 @@ async def _resolve_choice(session: AsyncSession, turn: Turn) -> None:
         if offer is None or offer.address_id != turn.address_id:
             return
         number = named[1]
-    elif turn.text.strip().isdigit() and len(turn.text.strip()) <= 2:
+    elif turn.text.strip().isdecimal() and len(turn.text.strip()) <= 2:
         offer = await session.scalar(
             select(Touchpoint)
             .where(
