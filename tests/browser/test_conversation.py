@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, WebSocketRoute, expect
+from playwright.sync_api import Dialog, Page, Request, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import PHONE, Go, Visit
 
@@ -134,6 +134,10 @@ def test_a_message_whose_answer_was_lost_is_sent_again_and_stored_once(go: Go) -
 def test_without_sockets_the_chat_polls(go: Go, how: str) -> None:
     polls: list[str] = []
 
+    def counted(request: Request) -> None:
+        if "wait=" in request.url:
+            polls.append(request.url)
+
     def block(page: Page) -> None:
         def refuse(socket: WebSocketRoute) -> None:
             socket.close(code=1011)
@@ -144,7 +148,7 @@ def test_without_sockets_the_chat_polls(go: Go, how: str) -> None:
             page.add_init_script("delete window.WebSocket")
         else:
             page.add_init_script("window.WebSocket = class { close() {} }")
-        page.on("request", lambda request: polls.append(request.url) if "wait=" in request.url else None)
+        page.on("request", counted)
 
     visit = go(before=block)
     visit.open_chat()
@@ -155,11 +159,15 @@ def test_without_sockets_the_chat_polls(go: Go, how: str) -> None:
 
 def test_the_answer_comes_through_the_socket_without_polling(go: Go) -> None:
     polls: list[str] = []
-    visit = go(
-        before=lambda page: page.on(
-            "request", lambda request: polls.append(request.url) if "wait=" in request.url else None
-        )
-    )
+
+    def counted(request: Request) -> None:
+        if "wait=" in request.url:
+            polls.append(request.url)
+
+    def listen(page: Page) -> None:
+        page.on("request", counted)
+
+    visit = go(before=listen)
     visit.open_chat()
     visit.say(QUESTION)
     expect(visit.part(".sources a").first).to_be_visible()
@@ -177,7 +185,12 @@ XSS = (
 def test_markup_stays_text_and_only_safe_links_become_links(go: Go) -> None:
     visit = go()
     alerts: list[str] = []
-    visit.page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+
+    def noticed(dialog: Dialog) -> None:
+        alerts.append(dialog.message)
+        dialog.dismiss()
+
+    visit.page.on("dialog", noticed)
     visit.open_chat()
     for words in XSS:
         visit.say(words)

@@ -34,6 +34,8 @@ class CityChat extends HTMLElement {
   #mine = new Map(); // client_id -> element of what this page sent
   #unread = 0;
   #lastDay = "";
+  #lastTop = 0;
+  #following = true; // the newest message is kept in view
   #filling = true; // history is being put back: it is shown and not announced
   #offline = false;
   #opener = null;
@@ -173,9 +175,14 @@ class CityChat extends HTMLElement {
     this.#parts = { all, launch, panel, log, typing, status, jump, restart };
     panel.onkeydown = (event) => this.#key(event);
     log.onscroll = () => {
-      if (this.#atEnd()) jump.hidden = true;
+      // Only a person scrolls up; growing messages and our own smooth scrolling never do.
+      if (this.#atEnd()) jump.hidden = this.#following = true;
+      else if (log.scrollTop < this.#lastTop) this.#following = false;
+      this.#lastTop = log.scrollTop;
     };
-    log.addEventListener("grown", () => this.#atEnd(300) && this.#toEnd());
+    const follow = () => this.#following && this.#toEnd();
+    log.addEventListener("grown", follow);
+    new ResizeObserver(follow).observe(log);
     panel.ondragover = (event) => event.preventDefault();
     panel.ondrop = (event) => {
       event.preventDefault();
@@ -313,7 +320,7 @@ class CityChat extends HTMLElement {
   #arrived(messages) {
     const { log, jump } = this.#parts;
     const seen = this.#memory.get("seen") || 0;
-    const stay = !this.#filling && !this.#atEnd();
+    const stay = !this.#filling && !this.#following;
     let fromOthers = null;
     for (const message of messages) {
       const when = new Date(message.sent_at);
@@ -341,7 +348,10 @@ class CityChat extends HTMLElement {
     if (this.open) this.#memory.set({ seen: this.#line.after });
     this.#badge();
     if (stay && fromOthers) jump.hidden = false;
-    else if (fromOthers?.offsetHeight > log.clientHeight) fromOthers.scrollIntoView({ block: "start" });
+    else if (!this.#filling && fromOthers?.offsetHeight > log.clientHeight) {
+      this.#following = false; // a long answer is read from its beginning
+      log.scrollTop = fromOthers.offsetTop - 8;
+    }
     else if (!stay) this.#toEnd();
     if (this.#filling) this.#filled(500);
   }
@@ -399,16 +409,16 @@ class CityChat extends HTMLElement {
     this.#refill();
   }
 
-  #atEnd(margin = 60) {
+  #atEnd() {
     const { log } = this.#parts;
-    return log.scrollHeight - log.scrollTop - log.clientHeight < margin;
+    return log.scrollHeight - log.scrollTop - log.clientHeight < 60;
   }
 
   #toEnd(smoothly) {
     const { log, jump } = this.#parts;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     log.scrollTo({ top: log.scrollHeight, behavior: smoothly && !calm ? "smooth" : "auto" });
-    jump.hidden = true;
+    jump.hidden = this.#following = true;
   }
 }
 
