@@ -240,7 +240,8 @@ async def _embedded(embedder: AsyncEmbedder, asked: ArticleIn) -> dict[str, Any]
         asked.article, asked.language, asked.title, asked.text, asked.url, tuple(asked.questions)
     )
     found = await asyncio.to_thread(split, article)
-    vectors = await embedder.encode([passage.embedded for passage in found], Role.PASSAGE)
+    languages = [asked.language] * len(found)
+    vectors = await embedder.encode([passage.embedded for passage in found], Role.PASSAGE, languages)
     return {
         "article": asked.article,
         "language": asked.language,

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DEFAULT_MODEL = "use"
+DEFAULT_MODEL = "use*0.3+minilm:en*0.7+e5:-en*0.7"
 
 
 class SettingsError(ValueError):

@@ -70,7 +70,8 @@ def snapshot_of(articles: Sequence[Article], vectors: VectorStore, fingerprint: 
         )
         for number, (article, passage) in enumerate(passages, start=1)
     ]
-    matrix = vectors.encode([passage.embedded for _, passage in passages], progress)
+    texts = [passage.embedded for _, passage in passages]
+    matrix = vectors.encode(texts, [article.language for article, _ in passages], progress)
     return build(Meta(1, fingerprint, int(matrix.shape[1])), rows, matrix)
 
 

@@ -22,16 +22,18 @@ class VectorStore:
         self._database = sqlite3.connect(path, timeout=30)
         self._database.execute("CREATE TABLE IF NOT EXISTS vector (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
 
-    def encode(self, texts: Sequence[str], progress: Progress = silent) -> Vectors:
+    def encode(self, texts: Sequence[str], languages: Sequence[str], progress: Progress = silent) -> Vectors:
         """Return one row per passage text, computing only those never seen before."""
-        keys = [self._key(text) for text in texts]
+        keys = [self._key(text, language) for text, language in zip(texts, languages, strict=True)]
         known = {key: row for key in set(keys) if (row := self._get(key)) is not None}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        passages = zip(keys, texts, languages, strict=True)
+        missing = {key: (text, language) for key, text, language in passages if key not in known}
         # Neighbours of one length share a group without padding.
-        waiting = sorted(missing.items(), key=lambda item: len(item[1]))
+        waiting = sorted(missing.items(), key=lambda item: len(item[1][0]))
         for at in range(0, len(waiting), GROUP):
             group = waiting[at : at + GROUP]
-            rows = self._embedder.encode([text for _, text in group], Role.PASSAGE)
+            texts = [text for _, (text, _) in group]
+            rows = self._embedder.encode(texts, Role.PASSAGE, [language for _, (_, language) in group])
             for (key, _), row in zip(group, rows, strict=True):
                 known[key] = row
                 self._database.execute("INSERT OR REPLACE INTO vector VALUES (?, ?)", (key, row.tobytes()))
@@ -45,8 +47,8 @@ class VectorStore:
         """Close the file."""
         self._database.close()
 
-    def _key(self, text: str) -> bytes:
-        return hashlib.sha256(f"{self._embedder.fingerprint}\0{text}".encode()).digest()
+    def _key(self, text: str, language: str) -> bytes:
+        return hashlib.sha256(f"{self._embedder.fingerprint}\0{language}\0{text}".encode()).digest()
 
     def _get(self, key: bytes) -> Vectors | None:
         row = self._database.execute("SELECT value FROM vector WHERE key = ?", (key,)).fetchone()

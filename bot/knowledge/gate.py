@@ -12,26 +12,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bot.knowledge.lexical import words
+from bot.knowledge.snapshots import Snapshot, searchable
+
 if TYPE_CHECKING:
     from bot.knowledge.search import Scored
-    from bot.knowledge.snapshots import Snapshot
+
+# Standardised values above this say no more than this.
+CEILING = 10.0
 
 WEIGHTS = Path(__file__).parent / "gate.json"
 
 
 def features(
-    snapshot: "Snapshot", text: str, scored: "Scored", ranked: list[tuple[str, float, int]]
+    snapshot: Snapshot, text: str, scored: "Scored", ranked: list[tuple[str, float, int]]
 ) -> dict[str, float]:
-    """Return what the gate looks at."""
-    mean, spread = scored.background
-    best = float(scored.cosine.max())
-    top = snapshot.rows[ranked[0][2]]
+    """Return what the gate looks at: about the best article, its rivals and the question's words."""
+    best = ranked[0]
+    top = snapshot.rows[scored.at[best[2]]]
     second = ranked[1][1] if len(ranked) > 1 else 0.0
+    fifth = ranked[4][1] if len(ranked) > 4 else 0.0
+    told = max(snapshot.words.overlap(text, searchable(snapshot.rows[scored.at[number]])) for *_, number in ranked[:3])
     return {
-        "cosine": best,
-        "lift": (best - mean) / spread,
-        "margin": min(ranked[0][1] - second, 5.0),
-        "overlap": snapshot.words.overlap(text, f"{top.title}\n{top.text}"),
+        "dense": min(float(scored.dense[best[2]]), CEILING),
+        "peak": min(float(scored.dense.max()), CEILING),
+        "cosine": float(scored.cosine[best[2]]),
+        "lexical": min(float(scored.words[best[2]]), CEILING),
+        "score": min(best[1], 2 * CEILING),
+        "margin": min(best[1] - second, CEILING),
+        "lead": min(best[1] - fifth, CEILING),
+        "overlap": snapshot.words.overlap(text, searchable(top)),
+        "told": told,
+        "length": math.log1p(len(words(text))),
     }
 
 

@@ -22,7 +22,7 @@ MOST_TOKENS = 256
 TOKENS_AT_ONCE = 1024
 
 
-class MiniLM:
+class Encoder:
     """The encoder: six layers, mean of the tokens, length 1."""
 
     def __init__(self, folder: Path) -> None:

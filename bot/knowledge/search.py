@@ -23,10 +23,14 @@ from bot.knowledge.snapshots import Row, Snapshot, searchable
 # Chosen on the development questions, see docs/measurements.md.
 LEXICAL = 0.3
 HISTORY = 0.3
+HISTORY_DECAY = 0.5
 HISTORY_TURNS = 3
 AGREEMENT = 0.1
-CANDIDATES = 120
-CLOSE = 3
+CANDIDATES = 80
+# Within an article, what a shared word counts for choosing the passage that is quoted.
+QUOTED_WORDS = 0.3
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Outcome(StrEnum):
@@ -126,70 +130,106 @@ def earlier_questions(text: str, history: Sequence[dict[str, Any]]) -> list[str]
 
 
 def look_up(
-    snapshot: Snapshot, text: str, vectors: Vectors, earlier: Sequence[str], language: str, k: int
+    snapshot: Snapshot,
+    text: str,
+    vectors: Vectors,
+    earlier: Sequence[str],
+    language: str,
+    k: int,
+    hidden: frozenset[int] = frozenset(),
 ) -> Answer:
-    """Rank the articles of a snapshot; `vectors` holds the question's row, then the earlier ones'."""
-    if not len(snapshot.rows):
+    """Rank the articles of a snapshot; `vectors` holds the question's row, then the earlier ones'.
+
+    `hidden` are positions of passages that are left out, as if they had never been written: the
+    gate is trained on questions whose articles are hidden.
+    """
+    scored = score(snapshot, text, vectors, earlier, hidden)
+    if not len(scored.at):
         return Answer(Outcome.REFUSED, 0.0, snapshot.meta.version, language, ())
-    scored = _score_passages(snapshot, text, vectors, earlier)
-    ranked = _rank_articles(snapshot, scored, language)
-    features = gate.features(snapshot, text, scored, ranked)
-    probability = gate.probability(features)
+    ranked = rank(snapshot, scored)
+    probability = gate.probability(gate.features(snapshot, text, scored, ranked))
     found = tuple(
-        _found(snapshot, text, vectors[0], article, language, score)
-        for article, score, _ in ranked[: max(k, CLOSE)]
+        _found(snapshot, text, vectors[0], article, language, value) for article, value, _ in ranked[:k]
     )
     outcome = Outcome(gate.outcome(probability))
-    return Answer(outcome, round(probability, 4), snapshot.meta.version, language, found[:k])
+    return Answer(outcome, round(probability, 4), snapshot.meta.version, language, found)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The candidate passages of one question; arrays share their order."""
+    """The candidate passages of one question; arrays share their order.
 
-    at: np.ndarray[Any, Any]
-    cosine: np.ndarray[Any, Any]
-    bm25: np.ndarray[Any, Any]
-    score: np.ndarray[Any, Any]
-    background: tuple[float, float]
+    `dense` and `words` are standardised: how many standard deviations a passage stands above the
+    passages of its language (dense) or all passages (words). `score` adds the earlier turns.
+    """
 
-
-def _score_passages(snapshot: Snapshot, text: str, vectors: Vectors, earlier: Sequence[str]) -> Scored:
-    total = _one_turn(snapshot, text, vectors[:1])
-    weight = HISTORY
-    for number, turn in enumerate(earlier, start=1):
-        past = _one_turn(snapshot, turn, vectors[number : number + 1], at=total.at)
-        total = Scored(total.at, total.cosine, total.bm25, total.score + weight * past.score, total.background)
-        weight *= 0.5
-    return total
+    at: Array
+    cosine: Array
+    dense: Array
+    words: Array
+    score: Array
 
 
-def _one_turn(snapshot: Snapshot, text: str, vector: Vectors, at: np.ndarray[Any, Any] | None = None) -> Scored:
-    words = snapshot.words.scores(text)
-    if at is None:
-        _, ids = snapshot.vectors.nearest(vector, CANDIDATES)
-        near = [snapshot.position[int(one)] for one in ids[0] if one >= 0]
-        by_words = np.argsort(-words)[:CANDIDATES]
-        at = np.unique(np.concatenate([near, by_words[words[by_words] > 0]]).astype(np.int64))
-    stored = np.stack([snapshot.vectors.vector(snapshot.rows[one].passage) for one in at])
-    cosine = stored @ vector[0]
-    chance = snapshot.background @ vector[0]
-    mean, spread = float(chance.mean()), float(chance.std()) or 1.0
-    dense = (cosine - mean) / spread
-    lexical = (words[at] - words.mean()) / (float(words.std()) or 1.0)
-    return Scored(at, cosine, words[at], dense + LEXICAL * lexical, (mean, spread))
+def score(
+    snapshot: Snapshot,
+    text: str,
+    vectors: Vectors,
+    earlier: Sequence[str] = (),
+    hidden: frozenset[int] = frozenset(),
+) -> Scored:
+    """Return the candidates of a question with their scores."""
+    said = [text, *earlier]
+    words = [snapshot.words.scores(turn) for turn in said]
+    at = _candidates(snapshot, vectors, words, hidden)
+    names = [snapshot.group(snapshot.rows[one]) for one in at]
+    stored = np.stack([snapshot.vector(one) for one in at]) if len(at) else np.empty_like(vectors[:0])
+    total = np.zeros(len(at), dtype=np.float32)
+    first: tuple[Array, Array, Array] | None = None
+    weight = 1.0
+    for vector, turn in zip(vectors, words, strict=True):
+        cosine = stored @ vector
+        usual = {name: _usual(group.background @ vector) for name, group in snapshot.groups.items()}
+        mean = np.array([usual[name][0] for name in names], dtype=np.float32)
+        spread = np.array([usual[name][1] for name in names], dtype=np.float32)
+        dense = (cosine - mean) / spread
+        average, deviation = _usual(turn)
+        lexical = (turn[at] - average) / deviation
+        total += weight * (dense + LEXICAL * lexical)
+        first = first or (cosine, dense, lexical)
+        weight = HISTORY if weight == 1.0 else weight * HISTORY_DECAY
+    assert first is not None
+    return Scored(at, *first, total)
 
 
-def _rank_articles(snapshot: Snapshot, scored: Scored, language: str) -> list[tuple[str, float, int]]:
-    """Return (article, score, position of its best passage), best first."""
+def _candidates(snapshot: Snapshot, vectors: Vectors, words: list[Array], hidden: frozenset[int]) -> Array:
+    """Return the positions of the passages nearest by vector, in each language, and by words."""
+    near: list[int] = []
+    for group in snapshot.groups.values():
+        _, ids = group.index.nearest(vectors, CANDIDATES + len(hidden))
+        near.extend(snapshot.position[int(one)] for one in np.unique(ids) if one >= 0)
+    for turn in words:
+        top = np.argsort(-turn)[: CANDIDATES + len(hidden)]
+        near.extend(int(one) for one in top if turn[one] > 0)
+    return np.array(sorted(set(near) - hidden), dtype=np.int64)
+
+
+def _usual(values: Array) -> tuple[float, float]:
+    """Return mean and standard deviation, the latter never zero."""
+    if not len(values):
+        return 0.0, 1.0
+    return float(values.mean()), max(float(values.std()), 1e-3)
+
+
+def rank(snapshot: Snapshot, scored: Scored) -> list[tuple[str, float, int]]:
+    """Return (article, score, where its best passage stands among the candidates), best first."""
     best: dict[str, list[tuple[float, int]]] = {}
-    for at, score in zip(scored.at, scored.score, strict=True):
-        best.setdefault(snapshot.rows[at].article, []).append((float(score), int(at)))
+    for number, at in enumerate(scored.at):
+        best.setdefault(snapshot.rows[at].article, []).append((float(scored.score[number]), number))
     ranked = []
     for article, passages in best.items():
         passages.sort(reverse=True)
-        others = [score for score, _ in passages[1:3]]
-        ranked.append((article, passages[0][0] + AGREEMENT * sum(max(0.0, s) for s in others), passages[0][1]))
+        others = sum(max(0.0, value) for value, _ in passages[1:3])
+        ranked.append((article, passages[0][0] + AGREEMENT * others, passages[0][1]))
     ranked.sort(key=lambda entry: (-entry[1], entry[0]))
     return ranked
 
@@ -199,11 +239,10 @@ def _found(
 ) -> Found:
     versions = snapshot.articles[article]
     chosen = language if language in versions else "en" if "en" in versions else next(iter(versions))
-    rows = [snapshot.rows[at] for at in versions[chosen]]
-    bodies = [row for row in rows if row.kind == "body"] or rows
-    stored = np.stack([snapshot.vectors.vector(row.passage) for row in bodies])
-    overlap = np.array([snapshot.words.overlap(text, searchable(row)) for row in bodies])
-    row: Row = bodies[int(np.argmax(stored @ vector + 0.3 * overlap))]
+    places = [at for at in versions[chosen] if snapshot.rows[at].kind == "body"] or versions[chosen]
+    stored = np.stack([snapshot.vector(at) for at in places])
+    overlap = np.array([snapshot.words.overlap(text, searchable(snapshot.rows[at])) for at in places])
+    row: Row = snapshot.rows[places[int(np.argmax(stored @ vector + QUOTED_WORDS * overlap))]]
     return Found(
         row.passage,
         row.article,

@@ -4,7 +4,11 @@ A snapshot never changes. A new version is built beside the old one, written int
 own, fsynced and renamed, and only then does the brain look at it: whatever moment the power goes,
 the next start finds a whole version.
 
-    $CIVICLINE_DATA/brain/knowledge-000012/{meta.json, passages.jsonl, index.faiss}
+    $CIVICLINE_DATA/brain/knowledge-000000012/{meta.json, passages.jsonl, index-en.faiss, ...}
+
+Each language has an index of its own. Which models read a text depends on its language, so a
+question's cosines with English passages and with Spanish ones are not on one scale; how far a
+passage stands out from its own language's passages is.
 """
 
 import hashlib
@@ -14,6 +18,7 @@ import os
 import shutil
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,12 +27,15 @@ from typing import Any
 
 import numpy as np
 
-from bot.knowledge.embeddings import Vectors
+from bot.knowledge.embeddings import Vector, Vectors
 from bot.knowledge.index import VectorIndex
 from bot.knowledge.lexical import LexicalIndex
 
-# Passages whose scores tell how high an unrelated passage scores for a question.
+# Passages whose cosines tell how near an unrelated passage of a language is to a question.
 BACKGROUND = 512
+# A language with fewer passages shares an index with the other small ones.
+SMALLEST_GROUP = 40
+REST = "rest"
 
 
 class BrokenSnapshot(ValueError):
@@ -60,15 +68,31 @@ class Meta:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The passages of one language: their index, and some of their vectors."""
+
+    index: VectorIndex
+    background: Vectors
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A version with its indexes."""
 
     meta: Meta
     rows: tuple[Row, ...]
-    vectors: VectorIndex
+    groups: dict[str, Group]
     words: LexicalIndex
-    background: Vectors
     built_at: float
+
+    def group(self, row: Row) -> str:
+        """Return the name of the group that holds a passage."""
+        return row.language if row.language in self.groups else REST
+
+    def vector(self, at: int) -> Vector:
+        """Return the vector of the passage at a position."""
+        row = self.rows[at]
+        return self.groups[self.group(row)].index.vector(row.passage)
 
     @cached_property
     def position(self) -> dict[int, int]:
@@ -91,11 +115,16 @@ def build(meta: Meta, rows: Sequence[Row], vectors: Vectors) -> Snapshot:
     if not np.isfinite(vectors).all():
         raise BrokenSnapshot(f"version {meta.version} holds a vector that is no number")
     ids = np.fromiter((row.passage for row in rows), dtype=np.int64, count=len(rows))
-    try:
-        index = VectorIndex.build(ids, vectors)
-    except ValueError as error:
-        raise BrokenSnapshot(f"version {meta.version}: {error}") from error
-    return _assemble(meta, tuple(rows), index)
+    repeated, counts = np.unique(ids, return_counts=True)
+    if len(repeated) < len(ids):
+        raise BrokenSnapshot(f"version {meta.version}: passage {repeated[counts > 1][0]} stands {counts.max()} times")
+    sizes = Counter(row.language for row in rows)
+    names = [row.language if sizes[row.language] >= SMALLEST_GROUP else REST for row in rows]
+    indexes = {}
+    for name in sorted(set(names)):
+        chosen = [at for at, one in enumerate(names) if one == name]
+        indexes[name] = VectorIndex.build(ids[chosen], vectors[chosen])
+    return _assemble(meta, tuple(rows), indexes)
 
 
 def unpack(archive: bytes) -> tuple[Meta, list[Row], Vectors]:
@@ -130,8 +159,9 @@ class Cache:
         building.mkdir(mode=0o700)
         lines = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in snapshot.rows)
         (building / "passages.jsonl").write_text(lines, encoding="utf-8")
-        snapshot.vectors.write(building / "index.faiss")
-        sums = {name: _sha256(building / name) for name in ("passages.jsonl", "index.faiss")}
+        for name, group in snapshot.groups.items():
+            group.index.write(building / f"index-{name}.faiss")
+        sums = {path.name: _sha256(path) for path in building.iterdir()}
         meta = asdict(snapshot.meta) | {"sha256": sums}
         (building / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         for path in building.iterdir():
@@ -165,20 +195,24 @@ class Cache:
             if _sha256(folder / name) != expected:
                 raise BrokenSnapshot(f"{name} is damaged")
         rows = _rows((folder / "passages.jsonl").read_bytes())
-        return _assemble(meta, tuple(rows), VectorIndex.read(folder / "index.faiss"))
+        indexes = {
+            path.stem.removeprefix("index-"): VectorIndex.read(path) for path in sorted(folder.glob("index-*.faiss"))
+        }
+        return _assemble(meta, tuple(rows), indexes)
 
 
-def _assemble(meta: Meta, rows: tuple[Row, ...], index: VectorIndex) -> Snapshot:
-    if len(index) != len(rows):
-        raise BrokenSnapshot(f"{len(rows)} passages but {len(index)} indexed vectors")
-    chosen = np.random.default_rng(0).permutation(len(rows))[:BACKGROUND]
-    background = (
-        np.stack([index.vector(rows[at].passage) for at in chosen])
-        if len(rows)
-        else np.empty((0, meta.dimensions), dtype=np.float32)
-    )
+def _assemble(meta: Meta, rows: tuple[Row, ...], indexes: dict[str, VectorIndex]) -> Snapshot:
+    if sum(map(len, indexes.values())) != len(rows):
+        raise BrokenSnapshot(f"{len(rows)} passages but {sum(map(len, indexes.values()))} indexed vectors")
+    members: dict[str, list[int]] = {name: [] for name in indexes}
+    for row in rows:
+        members[row.language if row.language in indexes else REST].append(row.passage)
+    groups = {}
+    for name, index in indexes.items():
+        order = np.random.default_rng(0).permutation(len(members[name]))[:BACKGROUND]
+        groups[name] = Group(index, np.stack([index.vector(members[name][at]) for at in order]))
     words = LexicalIndex([searchable(row) for row in rows])
-    return Snapshot(meta, rows, index, words, background, time.time())
+    return Snapshot(meta, rows, groups, words, time.time())
 
 
 def searchable(row: Row) -> str:
