@@ -8,10 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from channels.base.widget.labels import ENGLISH
 from channels.base.widget.limits import networks, visitor_ip
 from contact_hub.web.languages import preferred
+from contact_hub.web.security import SecurityHeaders, SharedWithSites, security_headers
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "nlu_data" / "pages"
@@ -135,6 +138,29 @@ def test_another_site_may_talk_to_the_chat_only_when_the_city_says_so(client: ht
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = client.options("/channels/web_chat/messages", headers=asked)
     assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_an_allowed_site_reaches_the_chat_and_nothing_else() -> None:
+    async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("hello")(scope, receive, send)
+
+    app = SecurityHeaders(
+        SharedWithSites(hello, ["https://www.city.example/"]), security_headers("https://x")
+    )
+    site = {"Origin": "https://www.city.example"}
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://x") as client:
+        preflight = await client.options("/channels/web_chat/messages", headers=site | asked)
+        assert preflight.status_code == 200
+        assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+        shared = await client.get("/channels/web_chat/labels", headers=site)
+        assert shared.headers["access-control-allow-origin"] == "https://www.city.example"
+        assert shared.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert "access-control-allow-credentials" not in shared.headers
+        private = await client.get("/api/v1/citizens", headers=site)
+        assert "access-control-allow-origin" not in private.headers
+        assert private.headers["cross-origin-resource-policy"] == "same-origin"
+        assert private.headers["strict-transport-security"] == "max-age=31536000"
 
 
 def test_only_trusted_proxies_are_believed() -> None:

@@ -271,6 +271,7 @@ class CityChat extends HTMLElement {
   }
 
   #send(message) {
+    this.#parts.restart.hidden = true;
     this.#draw(this.#line.send(message));
     this.#toEnd(true);
   }
