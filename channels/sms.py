@@ -44,6 +44,7 @@ from channels.base.fetch import fetch, identify, read_within, refuse_status, too
 from channels.base.gsm7 import economical, segments
 from channels.base.render import as_text
 from channels.base.settings import public_url, reveal
+from channels.base.spend import SpendRules
 
 log = structlog.get_logger(__name__)
 
@@ -79,12 +80,14 @@ class Sms(Channel):
         secret_key: str | None = None,
         api_url: str = OFFICIAL_API,
         request_seconds: float = 4.0,
+        spend: SpendRules | None = None,
     ) -> None:
         from twilio.request_validator import RequestValidator
         from twilio.rest import Client
 
         from channels.base.twilio_api.client import BoundedClient
 
+        self.spend = spend
         self._auth = (account_sid, auth_token)
         self._sender = sender
         self._public_url = public_url.rstrip("/")
@@ -118,6 +121,7 @@ class Sms(Channel):
             public_url=public_url(settings),
             secret_key=reveal(getattr(settings, "secret_key", None)),
             api_url=reveal(getattr(settings, "twilio_api_url", None)) or OFFICIAL_API,
+            spend=SpendRules.from_settings(settings),
         )
 
     @property

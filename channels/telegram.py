@@ -34,6 +34,8 @@ from channels.base.contract import (
     Channel,
     Inbound,
     InboundKind,
+    LookedUp,
+    LookUp,
     Media,
     MediaRef,
     Memory,
@@ -164,6 +166,13 @@ class Telegram(Channel):
                 raise UncertainFailure("Only a part of the message left.", code=error.code) from None
             first = first or result
         return Sent(provider_id=str(first.message_id))
+
+    async def look_up(self, message: Outbound) -> LookedUp:
+        """Telegram has no list to search; but as long as it does not answer at all, nothing is sent twice."""
+        from aiogram.methods import GetMe
+
+        await self._call(GetMe())
+        return LookedUp(LookUp.CANNOT)
 
     async def acknowledge(self, inbound: Inbound) -> None:
         """Stop the spinner on a pressed button; a query that is too old is nobody's loss."""

@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from channels.base.spend import SpendRules
 
 
 class InboundKind(StrEnum):
@@ -236,6 +239,7 @@ class Channel(ABC):
     uncertain_wait: ClassVar[float] = 0.0  # seconds to wait for a callback before looking a message up
     silence_is_final: ClassVar[bool] = False  # after an opt-out not even an answer may leave until the opt-in
     sends_itself: ClassVar[bool] = False  # True: delivery is a row in our database (web chat, console)
+    spend: SpendRules | None = None  # limits of a channel whose every message costs money
 
     @classmethod
     @abstractmethod

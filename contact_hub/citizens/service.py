@@ -158,6 +158,13 @@ async def is_suppressed(session: AsyncSession, channel: str, value: str) -> bool
     return bool(found)
 
 
+async def silent_since(session: AsyncSession, channel: str, value: str) -> datetime | None:
+    """When this address asked for silence; None when it may be written to."""
+    return await session.scalar(
+        select(Suppression.since).where(Suppression.channel == channel, Suppression.value == value)
+    )
+
+
 async def set_reachable(
     session: AsyncSession, address_id: uuid.UUID, reachable: bool, reason: str | None = None
 ) -> None:

@@ -17,6 +17,7 @@ from contact_hub.handoff.models import Ticket
 from contact_hub.handoff.rules import PRIORITY, check
 from contact_hub.timeline import service as timeline
 
+ALERT = "provider_alert"
 _READABLE = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0/O, 1/I/L
 
 
@@ -139,14 +140,44 @@ async def open_ticket(
     return ticket
 
 
+async def alert(
+    session: AsyncSession,
+    reason: str,
+    *,
+    conversation_id: uuid.UUID | None = None,
+    touchpoint_id: uuid.UUID | None = None,
+) -> None:
+    """Ask a person to mend the city's set-up: one open ticket for a reason, at most one a day."""
+    # Hundreds of sends may meet the same fault at once.
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:reason))"), {"reason": reason})
+    midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
+    known = await session.scalar(
+        select(Ticket.id)
+        .where(Ticket.kind == ALERT, Ticket.reason == reason)
+        .where(or_(Ticket.closed_at.is_(None), Ticket.created_at >= midnight))
+        .limit(1)
+    )
+    if known is None:
+        await open_ticket(
+            session, ALERT, reason, conversation_id=conversation_id, touchpoint_id=touchpoint_id
+        )
+
+
 async def find_open(session: AsyncSession, ending: str) -> Conversation | None:
     """The open conversation with this id, or whose id ends so, under lock; None unless it is exactly one."""
+    ending = ending.strip().lower()
     found = (
         await session.scalars(
-            select(Conversation.id).where(
+            select(Conversation.id)
+            .where(
                 Conversation.state != ConversationState.CLOSED,
-                cast(Conversation.id, String).like("%" + ending.strip().lower().replace("%", "")),
+                cast(Conversation.id, String).endswith(ending, autoescape=True),
             )
+            .limit(2)
         )
     ).all()
-    return await lock_conversation(session, found[0]) if len(found) == 1 else None
+    if not ending or len(found) != 1:
+        return None
+    conversation = await lock_conversation(session, found[0])
+    # Somebody may have closed it while we waited for the lock.
+    return None if conversation.state == ConversationState.CLOSED else conversation

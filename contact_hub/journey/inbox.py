@@ -5,14 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from channels.base.clean import clean
 from channels.base.contract import Inbound, InboundKind, Receipt, Received, Upload
 from contact_hub.citizens import service as citizens
 from contact_hub.database import Database, new_id, now
+from contact_hub.journey import undelivered
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Lane
 from contact_hub.operations.wakeups import Wakeups
@@ -77,8 +80,10 @@ class Inbox:
         async with self._database.begin() as session:
             if not await _first_time(session, receipt.channel, receipt.account, receipt.external_id, None):
                 return False
-            conversation = await receipts.apply(session, receipt)
-        if conversation is not None:
+            moved = await receipts.apply(session, receipt)
+            if moved is not None and moved.failed:
+                await undelivered.by_receipt(session, moved.delivery, receipt)
+        if moved is not None:
             self._wakeups.tell(Lane.OUT, "desk")
         return True
 
@@ -96,7 +101,7 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
         if known is None:
             raise RuntimeError("an inbound key vanished under our lock")
         return await _again(session, known)
-    payload = dict(inbound.payload)
+    payload: dict[str, Any] = clean(dict(inbound.payload))
     if inbound.media:
         payload["media"] = [
             {"ref": m.ref, "kind": m.kind, "mime": m.mime, "name": m.name, "size": m.size}
@@ -115,7 +120,7 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
             )
             payload["files"].append(str(file_id))
     if inbound.profile_name:
-        payload["profile_name"] = inbound.profile_name
+        payload["profile_name"] = clean(inbound.profile_name)
     if inbound.channel in FEED_CHANNELS:
         payload["client_id"] = inbound.message_id
     await timeline.record(
@@ -126,7 +131,7 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
         direction="in",
         actor="citizen",
         kind=inbound.kind,
-        words=_storable(inbound.text) or None,
+        words=clean(inbound.text) or None,
         payload=payload,
         message_id=inbound.message_id,
         provider_time=inbound.provider_time,
@@ -169,8 +174,3 @@ async def _again(session: AsyncSession, known: models.Inbound) -> Stored:
         raise RuntimeError("a receipt's id came back as a message")
     seq = await timeline.feed_seq(session, known.touchpoint_id)
     return Stored(known.touchpoint_id, None, False, seq)
-
-
-def _storable(words: str) -> str:
-    """PostgreSQL keeps every character but NUL."""
-    return words.replace("\x00", "")

@@ -11,10 +11,11 @@ import asyncio
 import random
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import (
@@ -22,19 +23,20 @@ from channels.base.contract import (
     Button,
     Channel,
     DeliveryState,
+    LookedUp,
     LookUp,
     Outbound,
     Sent,
     Source,
 )
-from channels.base.errors import PermanentFailure, SendFailure, TemporaryFailure, UncertainFailure
+from channels.base.errors import PermanentFailure, TemporaryFailure, UncertainFailure
 from contact_hub.citizens import service as citizens
-from contact_hub.citizens.models import Address, Conversation
+from contact_hub.citizens.models import Address
 from contact_hub.database import now
-from contact_hub.handoff import service as handoff
+from contact_hub.journey import permission, undelivered
 from contact_hub.journey.effects import Writer
 from contact_hub.operations import metrics, queue
-from contact_hub.operations.queue import Claimed
+from contact_hub.operations.queue import Claimed, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.outbox import service as outbox
 from contact_hub.outbox.models import Delivery
@@ -43,9 +45,11 @@ from contact_hub.timeline.models import Touchpoint
 
 log = structlog.get_logger()
 
-GIVE_UP_AFTER = timedelta(hours=24)
 SEND_SECONDS = 5.0  # what is in flight at a takeover is over by then
+MAX_CRASHES = 6
+MOST_TRIES_BLIND = 10  # where a provider cannot say whether a part left, and processes keep dying
 _MAX_DELAY = 600.0
+_DATABASE_AWAY = (OperationalError, InterfaceError, NoConnection)
 
 
 @dataclass(frozen=True)
@@ -57,27 +61,41 @@ class Sending:
 
     async def handle(self, task: Claimed) -> None:
         """Send one part; raises LeaseLost when the task is somebody else's by now."""
+        try:
+            await self._handle(task)
+        except (LeaseLost, *_DATABASE_AWAY):
+            raise
+        except Exception as error:
+            log.exception("delivery.crashed", error=type(error).__name__, attempts=task.attempts)
+            await self._crashed(task, error)
+
+    async def _handle(self, task: Claimed) -> None:
         ready = await self._prepare(task)
         if ready is None:
             return
         channel, message, uncertain = ready
         structlog.contextvars.bind_contextvars(touchpoint=message.touchpoint)
+        leaving = False
         try:
             if uncertain:
                 found = await channel.look_up(message)
                 if found.result is LookUp.FOUND:
-                    await self._sent(task, Sent(found.provider_id, found.state))
+                    await self._found(task, found)
                     return
-                message = await self._begin_again(task, message, marked=found.result is LookUp.CANNOT)
+                again = await self._begin_again(task, message, blind=found.result is LookUp.CANNOT)
+                if again is None:
+                    return
+                message = again
+            leaving = True
             with metrics.send_seconds.labels(channel.name).time():
                 async with asyncio.timeout(SEND_SECONDS):
                     sent = await channel.send(message)
         except TimeoutError:
-            await self._uncertain(task, channel, "no answer in time")
+            await self._uncertain(task, channel, UncertainFailure("The provider did not answer in time."))
         except UncertainFailure as failure:
-            await self._uncertain(task, channel, failure.reason)
+            await self._uncertain(task, channel, failure)
         except TemporaryFailure as failure:
-            await self._later(task, channel, failure, sending=not uncertain)
+            await self._later(task, channel, failure, leaving=leaving)
         except PermanentFailure as failure:
             await self._failed(task, failure)
         else:
@@ -87,60 +105,70 @@ class Sending:
         """Decide under the conversation's lock whether the part may still leave, and mark it `sending`."""
         async with self.writer.database.begin() as session:
             conversation = await citizens.lock_conversation(session, task.conversation_id)
+            await queue.hold(session, task)
             delivery = await session.get(Delivery, uuid.UUID(task.payload["delivery"]), with_for_update=True)
-            if delivery is None:
-                await queue.complete(session, task)
+            if delivery is None or DeliveryState(delivery.state).rank >= DeliveryState.SENT.rank:
+                await queue.complete(session, task)  # a receipt overtook us, or it was cancelled
                 return None
             channel = self.writer.channels.get(delivery.channel)
             address = await session.get_one(Address, delivery.address_id)
-            state = DeliveryState(delivery.state)
-            uncertain = state in {DeliveryState.SENDING, DeliveryState.UNCERTAIN}
-            if state.rank >= DeliveryState.SENT.rank:
-                await queue.complete(session, task)  # a receipt overtook us, or it was cancelled
-                return None
-            if channel is None:
-                await queue.retry(session, task, 30.0, "the channel is switched off", counts=False)
-                return None
-            if not uncertain:
-                why = await _may_not_leave(session, conversation, delivery, address)
-                if why is not None:
-                    await self._cancel(session, task, delivery, why)
-                    return None
-            pause = await outbox.pause_left(session, delivery.channel, channel.account)
-            if pause > 0:
-                await queue.retry(session, task, pause, "the provider asked to wait", counts=False)
-                return None
-            if uncertain and delivery.first_tried_at is not None:
-                wait = channel.uncertain_wait - (now() - delivery.first_tried_at).total_seconds()
-                if wait > 0:
+            uncertain = delivery.state in {DeliveryState.SENDING, DeliveryState.UNCERTAIN}
+            verdict = await permission.ask(session, conversation, delivery, address, channel, task)
+            if isinstance(verdict, permission.Wait):
+                if uncertain and channel is not None and channel.uncertain_wait:
                     delivery.state = DeliveryState.UNCERTAIN
-                    await queue.retry(session, task, wait, "waiting for the provider's word", counts=False)
-                    return None
-            message = await _message(session, delivery, address)
+                await queue.retry(session, task, verdict.seconds, verdict.why, counts=False)
+                return None
+            if isinstance(verdict, permission.Stay):
+                await self._cancel(session, task, delivery, verdict)
+                return None
             if not uncertain:
                 delivery.state = DeliveryState.SENDING
                 delivery.tries += 1
                 delivery.first_tried_at = now()
-            return channel, message, uncertain
+            return verdict, await _message(session, delivery, address), uncertain
 
-    async def _begin_again(self, task: Claimed, message: Outbound, *, marked: bool) -> Outbound:
-        """Write down that an uncertain part is sent once more, as a possible duplicate where nobody knows."""
+    async def _begin_again(self, task: Claimed, message: Outbound, *, blind: bool) -> Outbound | None:
+        """Write down that an uncertain part is sent once more; None when it may not be.
+
+        `blind` says that nobody knows whether it left: it then counts as a possible duplicate, and a
+        provider that swallows it twice without a word is not given it a third time.
+        """
         async with self.writer.database.begin() as session:
-            await queue.lock(session, task.conversation_id)
+            conversation = await citizens.lock_conversation(session, task.conversation_id)
+            await queue.hold(session, task)
             delivery = await session.get_one(Delivery, uuid.UUID(message.delivery), with_for_update=True)
+            if DeliveryState(delivery.state).rank >= DeliveryState.SENT.rank:
+                await queue.complete(session, task)  # the provider's word came while we were asking
+                return None
+            address = await session.get_one(Address, delivery.address_id)
+            stay = await permission.withdrawn(session, conversation, delivery, address)
+            if stay is not None:
+                await self._cancel(session, task, delivery, stay)
+                return None
+            silent = delivery.state == DeliveryState.UNCERTAIN and delivery.possible_duplicate
+            if blind and (silent or delivery.tries >= MOST_TRIES_BLIND):
+                await self._fail(session, task, delivery, PermanentFailure("nobody knows whether it arrived"))
+                return None
             delivery.state = DeliveryState.SENDING
             delivery.tries += 1
             delivery.first_tried_at = now()
-            delivery.possible_duplicate = delivery.possible_duplicate or marked
-            address = await session.get_one(Address, delivery.address_id)
+            delivery.possible_duplicate = delivery.possible_duplicate or blind
             return await _message(session, delivery, address)
+
+    async def _found(self, task: Claimed, found: LookedUp) -> None:
+        """The provider has it after all."""
+        if found.state is DeliveryState.FAILED:
+            await self._failed(task, PermanentFailure("the provider took it and could not deliver it"))
+        else:
+            await self._sent(task, Sent(found.provider_id, found.state))
 
     async def _sent(self, task: Claimed, sent: Sent) -> None:
         async with self.writer.database.begin() as session:
             delivery = await self._locked(session, task)
             await queue.complete(session, task)
             delivery.provider_id = sent.provider_id or delivery.provider_id
-            delivery.segments = sent.segments
+            delivery.segments = max(delivery.segments, sent.segments)
             if sent.state.rank > DeliveryState(delivery.state).rank:
                 delivery.state = sent.state
                 delivery.code = delivery.reason = None
@@ -150,17 +178,17 @@ class Sending:
         self.wakeups.tell("out", "desk")
 
     async def _later(
-        self, task: Claimed, channel: Channel, failure: TemporaryFailure, *, sending: bool
+        self, task: Claimed, channel: Channel, failure: TemporaryFailure, *, leaving: bool
     ) -> None:
+        if permission.too_old(task):
+            await self._failed(task, PermanentFailure(f"gave up after a day: {failure.reason}"))
+            return
         delay = failure.retry_after
         if delay is None:
             delay = min(_MAX_DELAY, 2.0**task.attempts) * random.uniform(0.8, 1.2)  # noqa: S311
-        if now() - task.created_at > GIVE_UP_AFTER:
-            await self._failed(task, PermanentFailure(f"gave up after a day: {failure.reason}"))
-            return
         async with self.writer.database.begin() as session:
             delivery = await self._locked(session, task)
-            if sending and delivery.state == DeliveryState.SENDING:
+            if leaving and delivery.state == DeliveryState.SENDING:
                 delivery.state = DeliveryState.QUEUED
             delivery.code, delivery.reason = failure.code, failure.reason
             if failure.whole_channel:
@@ -169,89 +197,59 @@ class Sending:
         log.warning("delivery.later", code=failure.code, delay=round(delay, 1))
         metrics.deliveries.labels(channel.name, "retried").inc()
 
-    async def _uncertain(self, task: Claimed, channel: Channel, why: str) -> None:
+    async def _uncertain(self, task: Claimed, channel: Channel, failure: UncertainFailure) -> None:
+        if permission.too_old(task):
+            await self._failed(task, PermanentFailure(f"gave up after a day: {failure.reason}"))
+            return
         async with self.writer.database.begin() as session:
             delivery = await self._locked(session, task)
             if delivery.state == DeliveryState.SENDING:
                 delivery.state = DeliveryState.UNCERTAIN
-            await queue.retry(session, task, max(0.5, channel.uncertain_wait), why, counts=False)
-        log.warning("delivery.uncertain", why=why)
+            delay = max(0.5, channel.uncertain_wait)
+            await queue.retry(session, task, delay, failure.reason, counts=False)
+        log.warning("delivery.uncertain", why=failure.reason)
         metrics.deliveries.labels(channel.name, "uncertain").inc()
 
-    async def _failed(self, task: Claimed, failure: SendFailure) -> None:
+    async def _crashed(self, task: Claimed, error: Exception) -> None:
+        """A fault of our own: what was marked `sending` is looked up at the next try, and tries are few."""
+        if task.attempts >= MAX_CRASHES:
+            why = f"a technical failure on our side ({type(error).__name__})"
+            await self._failed(task, PermanentFailure(why))
+            return
+        async with self.writer.database.begin() as session:
+            await queue.retry(session, task, 2.0**task.attempts, type(error).__name__)
+
+    async def _failed(self, task: Claimed, failure: PermanentFailure) -> None:
         async with self.writer.database.begin() as session:
             delivery = await self._locked(session, task)
-            await queue.complete(session, task)
-            delivery.state = DeliveryState.FAILED
-            delivery.code, delivery.reason, delivery.settled_at = failure.code, failure.reason, now()
-            await note_failure(
-                session,
-                delivery,
-                unreachable=getattr(failure, "unreachable", False),
-                opted_out=getattr(failure, "opted_out", False),
-                alert=getattr(failure, "alert", False),
-            )
-            channel = delivery.channel
-        log.error("delivery.failed", code=failure.code, reason=failure.reason)
-        metrics.deliveries.labels(channel, "failed").inc()
+            await self._fail(session, task, delivery, failure)
         self.wakeups.tell("out", "desk")
 
-    async def _cancel(self, session: AsyncSession, task: Claimed, delivery: Delivery, why: str) -> None:
+    async def _fail(
+        self, session: AsyncSession, task: Claimed, delivery: Delivery, failure: PermanentFailure
+    ) -> None:
         await queue.complete(session, task)
-        delivery.state, delivery.reason, delivery.settled_at = DeliveryState.CANCELLED, why, now()
-        log.info("delivery.cancelled", why=why)
+        if DeliveryState(delivery.state).rank > DeliveryState.FAILED.rank:
+            return  # a receipt says that it arrived
+        delivery.state = DeliveryState.FAILED
+        delivery.code, delivery.reason, delivery.settled_at = failure.code, failure.reason, now()
+        await undelivered.note(session, delivery, failure)
+        log.error("delivery.failed", code=failure.code, reason=failure.reason)
+        metrics.deliveries.labels(delivery.channel, "failed").inc()
+
+    async def _cancel(
+        self, session: AsyncSession, task: Claimed, delivery: Delivery, stay: permission.Stay
+    ) -> None:
+        await queue.complete(session, task)
+        delivery.state, delivery.reason, delivery.settled_at = DeliveryState.CANCELLED, stay.why, now()
+        if stay.failure is not None:
+            await undelivered.note(session, delivery, stay.failure)
+        log.info("delivery.cancelled", why=stay.why)
         metrics.deliveries.labels(delivery.channel, "cancelled").inc()
 
     async def _locked(self, session: AsyncSession, task: Claimed) -> Delivery:
         await queue.lock(session, task.conversation_id)
         return await session.get_one(Delivery, uuid.UUID(task.payload["delivery"]), with_for_update=True)
-
-
-async def note_failure(
-    session: AsyncSession, delivery: Delivery, *, unreachable: bool, opted_out: bool, alert: bool
-) -> None:
-    """Put a failed delivery on the timeline, learn from it about the address, and ask a person to look."""
-    address = await session.get_one(Address, delivery.address_id)
-    if unreachable:
-        await citizens.set_reachable(session, address.id, False, delivery.reason)
-    if opted_out:
-        await citizens.suppress(session, address.channel, address.value, "provider")
-    await timeline.record(
-        session,
-        address_id=delivery.address_id,
-        conversation_id=delivery.conversation_id,
-        direction="inner",
-        actor="system",
-        kind="delivery",
-        payload={
-            "delivery": str(delivery.id),
-            "state": delivery.state,
-            "code": delivery.code,
-            "reason": delivery.reason,
-        },
-        in_reply_to=delivery.touchpoint_id,
-    )
-    if not opted_out:
-        await handoff.open_ticket(
-            session,
-            "provider_alert" if alert else "undelivered",
-            f"A message could not be delivered: {delivery.reason or 'no reason given'}.",
-            conversation_id=delivery.conversation_id,
-            touchpoint_id=delivery.touchpoint_id,
-        )
-
-
-async def _may_not_leave(
-    session: AsyncSession, conversation: Conversation, delivery: Delivery, address: Address
-) -> str | None:
-    """Why a queued part must stay, decided in the transaction that would mark it `sending`."""
-    if delivery.author == "bot" and delivery.epoch != conversation.epoch:
-        return "the conversation changed hands"
-    if not delivery.despite_silence and await citizens.is_suppressed(session, address.channel, address.value):
-        return "the resident asked for silence"
-    if not address.reachable:
-        return f"the address is unreachable: {address.unreachable_reason or 'unknown'}"
-    return None
 
 
 async def _message(session: AsyncSession, delivery: Delivery, address: Address) -> Outbound:

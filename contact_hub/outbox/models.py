@@ -18,6 +18,12 @@ class Delivery(Base):
     __table_args__ = (
         Index("ix_delivery_touchpoint_id", "touchpoint_id"),
         Index("ix_delivery_provider_id", "channel", "provider_id"),
+        Index(  # for counting what was spent lately, without reading the table
+            "ix_delivery_channel_first_tried_at",
+            "channel",
+            "first_tried_at",
+            postgresql_include=["address_id", "segments"],
+        ),
         Index(
             "ix_delivery_open",
             "conversation_id",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -53,6 +54,23 @@ async def dispatch(
         )
         await queue.put(session, Lane.OUT, conversation_id, "send", {"delivery": str(delivery_id)})
     return deliveries
+
+
+_COPIED = (
+    *("touchpoint_id", "conversation_id", "address_id", "channel", "epoch", "author", "part", "parts"),
+    *("text", "tries", "segments", "despite_silence"),
+)
+
+
+async def again(session: AsyncSession, failed: Delivery, delay: float) -> None:
+    """Queue a failed part once more, as a delivery of its own: late news of the failed one is not its."""
+    copied = {name: getattr(failed, name) for name in _COPIED}
+    delivery = Delivery(**copied, id=new_id(), state="queued", possible_duplicate=False, created_at=now())
+    session.add(delivery)
+    await session.flush()
+    due = now() + timedelta(seconds=delay)
+    payload = {"delivery": str(delivery.id)}
+    await queue.put(session, Lane.OUT, delivery.conversation_id, "send", payload, due)
 
 
 async def pause(session: AsyncSession, channel: str, account: str, seconds: float, reason: str) -> None:

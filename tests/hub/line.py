@@ -111,7 +111,7 @@ class Line:
     async def sql(self, statement: str, **values: Any) -> list[Any]:
         async with self.database.begin() as session:
             result = await session.execute(text(statement), values)
-            return list(result.all()) if result.returns_rows else []
+            return list(result.all()) if result.returns_rows else []  # type: ignore[attr-defined]
 
     async def one(self, statement: str, **values: Any) -> Any:
         """The only column of the only row."""

@@ -145,7 +145,7 @@ async def test_every_effect_once_and_in_order_whatever_workers_do(
     async def empty(lane: Lane) -> bool:
         async with database.begin() as session:
             left = await session.scalar(text("SELECT count(*) FROM task WHERE lane = :lane"), {"lane": lane})
-        return left == 0
+        return not left
 
     async def watch() -> None:
         while True:

@@ -1,0 +1,102 @@
+"""Whether a part of a message may leave, decided in the transaction that would mark it `sending`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from channels.base.contract import Channel, DeliveryState
+from channels.base.errors import PermanentFailure
+from channels.base.spend import Refusal, SpendRules
+from contact_hub.citizens import service as citizens
+from contact_hub.citizens.models import Address, Conversation
+from contact_hub.database import now
+from contact_hub.operations.queue import Claimed
+from contact_hub.outbox import service as outbox
+from contact_hub.outbox import spending
+from contact_hub.outbox.models import Delivery
+
+GIVE_UP_AFTER = timedelta(hours=24)
+LIMIT_DELAY = 300.0  # seconds until a limit on a number or a block of numbers is asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Not at all; where the resident or an agent relied on it, a person is asked to look."""
+
+    why: str
+    failure: PermanentFailure | None = None
+
+
+def too_old(task: Claimed) -> bool:
+    """Whether a part has waited for so long that nobody expects it any more."""
+    return now() - task.created_at > GIVE_UP_AFTER
+
+
+async def ask(
+    session: AsyncSession,
+    conversation: Conversation,
+    delivery: Delivery,
+    address: Address,
+    channel: Channel | None,
+    task: Claimed,
+) -> Channel | Wait | Stay:
+    """Whether a part may leave (then by which channel), has to wait, or stays."""
+    if channel is None:
+        why = "the channel is switched off"
+        return Stay(why, PermanentFailure(why)) if too_old(task) else Wait(30.0, why)
+    uncertain = delivery.state in {DeliveryState.SENDING, DeliveryState.UNCERTAIN}
+    if not uncertain:
+        stay = await withdrawn(session, conversation, delivery, address)
+        if stay is not None:
+            return stay
+    pause = await outbox.pause_left(session, delivery.channel, channel.account)
+    if pause > 0:
+        return Wait(pause, "the provider asked to wait")
+    if uncertain and delivery.first_tried_at is not None:
+        wait = channel.uncertain_wait - (now() - delivery.first_tried_at).total_seconds()
+        if wait > 0:
+            return Wait(wait, "waiting for the provider's word")
+    if not uncertain and channel.spend is not None:
+        refusal = await spending.refusal(session, delivery, address, channel.spend)
+        if refusal is not None:
+            return _unpaid(refusal, channel.spend, task)
+    return channel
+
+
+def _unpaid(refusal: Refusal, rules: SpendRules, task: Claimed) -> Wait | Stay:
+    """What a spending rule means for a part: some pass with time, the others need a person."""
+    why = f"not paid for: {refusal}"
+    if refusal.passes and not too_old(task):
+        return Wait(LIMIT_DELAY, why)
+    if refusal is Refusal.SPEND:
+        spent = f"the day's {rules.day} segments are used up until midnight UTC ({now():%Y-%m-%d})."
+        return Stay(why, PermanentFailure(spent, alert=True))
+    return Stay(why, PermanentFailure(why))
+
+
+async def withdrawn(
+    session: AsyncSession, conversation: Conversation, delivery: Delivery, address: Address
+) -> Stay | None:
+    """Why a part must stay, decided in the transaction that would mark it `sending`."""
+    why = None
+    if delivery.author == "bot" and delivery.epoch != conversation.epoch:
+        return Stay("the conversation changed hands")
+    if not delivery.despite_silence and await citizens.is_suppressed(session, address.channel, address.value):
+        why = "the resident asked for silence"
+    elif not address.reachable:
+        why = f"the address is unreachable: {address.unreachable_reason or 'unknown'}"
+    if why is None:
+        return None
+    # An agent believes that these words were read.
+    return Stay(why, PermanentFailure(why) if delivery.author == "agent" else None)
