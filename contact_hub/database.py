@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import select
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
+import psycopg
 import uuid_utils.compat
-from sqlalchemy import DateTime, MetaData, Text, Uuid
+from sqlalchemy import DateTime, MetaData, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
@@ -56,10 +60,12 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=5,
-            pool_pre_ping=True,
+            pool_use_lifo=True,  # few connections stay warm, with their statements prepared
             connect_args={"connect_timeout": 5},
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._glances = _Glances(url.replace("+psycopg", "", 1), pool_size)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
@@ -67,6 +73,61 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
 
+    async def glance(self, statement: LiteralString, **values: Any) -> list[tuple[Any, ...]]:
+        """Run one statement by itself, committed as it ends, and give its rows.
+
+        A session costs five times as much, which counts where every turn of every resident looks
+        several times. Raises psycopg.Error.
+        """
+        return await self._glances.run(statement, values)
+
     async def close(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
+        await self._glances.close()
+
+
+class _Glances:
+    """Connections in autocommit, the last used first; the rest of a crowd waits for one."""
+
+    def __init__(self, url: str, most: int) -> None:
+        self._url = url
+        self._room = asyncio.Semaphore(most)
+        self._idle: list[psycopg.AsyncConnection[tuple[Any, ...]]] = []
+
+    async def run(self, statement: LiteralString, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        async with self._room:
+            connection = await self._connection()
+            try:
+                cursor = await connection.execute(statement, values)
+                rows = await cursor.fetchall() if cursor.description else []
+            except BaseException:
+                await connection.close()  # also when cancelled half-way: nobody reads that answer now
+                raise
+            self._idle.append(connection)
+            return rows
+
+    async def _connection(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        while self._idle:
+            connection = self._idle.pop()
+            if not _hung_up(connection.fileno()):
+                return connection
+            await connection.close()
+        return await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=5)
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+
+def _refuse_dead(connection: Any, *_: object) -> None:
+    """Keep a connection whose server has gone from being lent; asking the server costs a journey there."""
+    if _hung_up(connection.driver_connection.fileno()):
+        raise DisconnectionError
+
+
+def _hung_up(socket: int) -> bool:
+    """Whether something waits to be read on an idle connection: with PostgreSQL that is its end."""
+    asked = select.poll()
+    asked.register(socket, select.POLLIN)
+    return bool(asked.poll(0))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Conversation, ConversationState
 from contact_hub.handoff import service as handoff
 from contact_hub.journey import effects
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.turn import Reply
+from contact_hub.operations.queue import Lane, Task
 from contact_hub.operations.wakeups import Wakeups
 
 LONGEST_REPLY = 5000
@@ -29,6 +32,7 @@ async def reply(writer: Writer, wakeups: Wakeups, which: str, agent: str, words:
         conversation, address = await _find(session, which)
         if conversation.state == ConversationState.AGENT and conversation.holder != agent:
             raise CannotDo(f"{conversation.holder} is already answering this conversation.")
+        await _may_be_written_to(session, writer, address)
         if conversation.state != ConversationState.AGENT:
             await handoff.move(session, conversation, ConversationState.AGENT, holder=agent, reason="taken")
             joined = writer.city.say("agent_joined", conversation.language, name=agent)
@@ -41,6 +45,10 @@ async def close(writer: Writer, wakeups: Wakeups, which: str, agent: str) -> Non
     """Close a conversation and tell the resident."""
     async with writer.database.begin() as session:
         conversation, address = await _find(session, which)
+        if await session.scalar(
+            select(exists().where(Task.conversation_id == conversation.id, Task.lane == Lane.IN))
+        ):
+            raise CannotDo("The resident has just written something: read it before you close.")
         words = writer.city.say("conversation_closed", conversation.language)
         await handoff.move(session, conversation, ConversationState.CLOSED, holder=agent, reason="closed")
         await _say(session, writer, conversation, address, Reply(words, "system", say="conversation_closed"))
@@ -54,6 +62,21 @@ async def _find(session: AsyncSession, which: str) -> tuple[Conversation, Addres
     return conversation, await session.get_one(Address, conversation.address_id)
 
 
+async def _may_be_written_to(session: AsyncSession, writer: Writer, address: Address) -> None:
+    """Refuse what would never leave, so that nobody believes it was read.
+
+    Whoever asked for silence and then wrote again is answered, but for channels on which the provider
+    itself keeps silent until the resident asks for messages again.
+    """
+    since = await citizens.silent_since(session, address.channel, address.value)
+    if since is None:
+        return
+    channel = writer.channels.get(address.channel)
+    heard = address.last_inbound_at
+    if channel is None or channel.silence_is_final or heard is None or heard < since:
+        raise CannotDo("The resident asked for silence, so nothing can be sent until they write again.")
+
+
 async def _say(
     session: AsyncSession, writer: Writer, conversation: Conversation, address: Address, what: Reply
 ) -> None:
@@ -65,4 +88,5 @@ async def _say(
         channel=address.channel,
         address=address.value,
         language=writer.city.speaks(conversation.language),
+        answers_resident=True,
     )

@@ -78,7 +78,10 @@ class Neighbours:
     async def read(self, text: str, hint: str | None) -> Reading:
         """Language of a text; raises NeighbourDown."""
         found = await self._ask(self._brain, "brain", "/read", {"text": text, "hint": hint}, READ_SECONDS)
-        return Reading(str(found["language"]), float(found["confidence"]))
+        try:
+            return Reading(str(found["language"]), float(found["confidence"]))
+        except (KeyError, TypeError, ValueError):
+            raise NeighbourDown("brain", "its answer names no language") from None
 
     async def search(self, text: str, language: str, history: Sequence[dict[str, str]]) -> dict[str, Any]:
         """The brain's own answer without Rasa; raises NeighbourDown."""
@@ -103,7 +106,7 @@ class Neighbours:
             "facts": question.facts,
         }
         found = await self._ask(self._rasa, "rasa", "/webhooks/civicline/turn", body, seconds)
-        messages = tuple(found.get("messages") or ())
+        messages = tuple(m for m in found.get("messages") or () if isinstance(m, dict))
         if not messages and not found.get("repeated"):
             # A failed action leaves Rasa answering "200 []": that is a failure, not silence.
             raise NeighbourDown("rasa", "answered nothing")
@@ -144,7 +147,12 @@ class Neighbours:
             raise NeighbourDown(who, type(error).__name__) from None
         if answer.status_code != 200:
             raise NeighbourDown(who, f"HTTP {answer.status_code}")
-        found: dict[str, Any] = answer.json()
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise NeighbourDown(who, "its answer is no JSON object")
         return found
 
 

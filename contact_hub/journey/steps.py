@@ -7,6 +7,7 @@ Steps may ask the brain, Rasa or a provider; none of them holds a transaction or
 from __future__ import annotations
 
 import asyncio
+import copy
 import unicodedata
 import uuid
 from collections.abc import Awaitable, Callable
@@ -30,15 +31,15 @@ log = structlog.get_logger()
 FORM_PATIENCE_ATTEMPTS = 12
 FORM_PATIENCE_DELAY = 2.5
 SLOW_RASA_SECONDS = 1.2
+LONGEST_SCREENED = 5000  # characters looked through for danger: a resident's own message is shorter
 
 
 class WaitForRasa(Exception):
     """The turn belongs to a form and Rasa is away: try again after `delay` seconds."""
 
-    def __init__(self, delay: float, *, tell: bool) -> None:
+    def __init__(self, delay: float) -> None:
         super().__init__("rasa is away in the middle of a form")
         self.delay = delay
-        self.tell = tell
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
         turn.suppress = False
         turn.replies.append(_say(turn, city, "start_confirmed"))
         return Step.OPTED_IN
+    danger = city.emergency(turn.text[:LONGEST_SCREENED])
     channel = tools.channels.get(turn.channel)
-    if turn.suppressed and channel is not None and channel.silence_is_final:
+    if turn.suppressed and not danger and channel is not None and channel.silence_is_final:
         return Step.SILENT
-    danger = city.emergency(turn.text)
     if danger:
         crisis = city.settings["emergency"].get("crisis_line") or city.settings.get("crisis_line") or {}
         values = {
@@ -108,32 +109,37 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
     return None
 
 
-async def unpack(turn: Turn, tools: Tools) -> Step | None:
-    """Bring the message into a form that can be read: fetched files, pressed buttons, plain text."""
-    city = tools.city
-    if turn.kind == InboundKind.UNSUPPORTED and not turn.address:
-        return Step.UNSUPPORTED  # the provider told us of something that names nobody to answer
-    if turn.kind == InboundKind.UNSUPPORTED:
-        turn.replies.append(_say(turn, city, "unsupported_message"))
-        return Step.UNSUPPORTED
+async def press(turn: Turn, tools: Tools) -> Step | None:
+    """What a pressed button decides by itself: whether an answer helped, or nothing any more."""
+    city, bots = tools.city, turn.state == "bot"
     if turn.choice and "helpful" in turn.choice:
-        answer = uuid.UUID(turn.choice["helpful"])
         good = bool(turn.choice["good"])
-        turn.helpful = (answer, good)
-        turn.replies.append(
-            _say(turn, city, "helpful_thanks")
-            if good
-            else _say(turn, city, "unhelpful_offer", [compose.person_button(city, turn.language)])
-        )
+        turn.helpful = (uuid.UUID(turn.choice["helpful"]), good)
+        if bots and good:
+            turn.replies.append(_say(turn, city, "helpful_thanks"))
+        elif bots:
+            offer = [compose.person_button(city, turn.language)]
+            turn.replies.append(_say(turn, city, "unhelpful_offer", offer))
         return Step.RATED_HELPFUL if good else Step.RATED_UNHELPFUL
-    if turn.kind == InboundKind.BUTTON and turn.choice is None:
+    if turn.kind == InboundKind.BUTTON and turn.choice is None and bots:
         turn.replies.append(_say(turn, city, "help"))
         return Step.STALE_BUTTON
+    return None
+
+
+async def unpack(turn: Turn, tools: Tools) -> Step | None:
+    """Bring the message into a form that can be read: fetched files, plain text."""
+    city = tools.city
+    if not turn.address:
+        return Step.UNSUPPORTED  # it names nobody who could be answered
     refused = await _fetch(turn, tools)
     if refused is not None:
         return refused
     if turn.state != "bot":
         return None
+    if turn.kind == InboundKind.UNSUPPORTED:
+        turn.replies.append(_say(turn, city, "unsupported_message"))
+        return Step.UNSUPPORTED
     command = _COMMANDS.get(turn.text.strip().casefold())
     if command is not None:
         turn.replies.append(_say(turn, city, command))
@@ -229,22 +235,36 @@ async def respond(turn: Turn, tools: Tools) -> Step | None:
     except NeighbourDown as down:
         log.warning("journey.rasa_away", why=down.why, touchpoint=str(turn.touchpoint_id))
         if turn.form is not None and turn.attempts < FORM_PATIENCE_ATTEMPTS:
-            raise WaitForRasa(FORM_PATIENCE_DELAY, tell=turn.attempts == 1) from None
+            raise WaitForRasa(FORM_PATIENCE_DELAY) from None
         turn.give_up = True
         return _without_rasa(turn, tools, turn.fallback)
-    return compose.from_rasa(turn, tools.city, turn.rasa)
+    before = copy.deepcopy((turn.replies, turn.tickets, turn.note, turn.language, turn.new_language))
+    try:
+        return compose.from_rasa(turn, tools.city, turn.rasa)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # Rasa said something nobody here understands. Its turn stands, but the resident gets an answer.
+        log.error("journey.rasa_not_understood", error=type(error).__name__, what=str(error)[:200])
+        turn.replies, turn.tickets, turn.note, turn.language, turn.new_language = before
+        turn.handoff = turn.report = turn.suppress = None
+        return _without_rasa(turn, tools, await _search(turn, tools))
 
 
 async def _rasa_or_search(turn: Turn, tools: Tools, question: Question) -> RasaTurn:
     """Rasa's turn; when it is slow a search begins beside it, so that its answer is there in time."""
     asking = asyncio.ensure_future(tools.neighbours.turn(question))
+    searching: asyncio.Future[dict[str, Any] | None] | None = None
     try:
-        done, _ = await asyncio.wait({asking}, timeout=SLOW_RASA_SECONDS)
-        if not done or asking.exception() is not None:
-            turn.fallback = await _search(turn, tools)
-        return await asking
+        await asyncio.wait({asking}, timeout=SLOW_RASA_SECONDS)
+        if not asking.done():
+            searching = asyncio.ensure_future(_search(turn, tools))
+            await asyncio.wait({asking})  # it gives up by itself
+        if asking.exception() is not None and turn.form is None:
+            turn.fallback = await (searching or _search(turn, tools))
+        return asking.result()
     finally:
         asking.cancel()
+        if searching is not None:
+            searching.cancel()
 
 
 async def _search(turn: Turn, tools: Tools) -> dict[str, Any] | None:
@@ -268,7 +288,7 @@ def _without_rasa(turn: Turn, tools: Tools, answer: dict[str, Any] | None) -> St
     return Step.SEARCHED_WITHOUT_RASA
 
 
-STEPS: list[StepFunction] = [screen, unpack, read, held, respond]
+STEPS: list[StepFunction] = [screen, press, unpack, read, held, respond]
 
 
 def _say(turn: Turn, city: City, key: str, choices: list[Choice] | None = None, **values: object) -> Reply:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import uuid
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from channels.base.contract import Inbound, InboundKind
 from channels.base.errors import ChannelError, SendFailure
 from contact_hub.citizens import service as citizens
-from contact_hub.citizens.models import ConversationState
+from contact_hub.citizens.models import Address, ConversationState
 from contact_hub.handoff import service as handoff
 from contact_hub.journey import effects
 from contact_hub.journey.effects import Writer
@@ -26,6 +29,7 @@ from contact_hub.timeline.models import Outcome
 log = structlog.get_logger()
 
 MAX_ATTEMPTS = 6
+_DATABASE_AWAY = (OperationalError, InterfaceError, NoConnection)  # the lease runs out, then it goes on
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,19 @@ class Turns:
 
     async def handle(self, task: Claimed) -> None:
         """Take one message through the journey; raises LeaseLost when the task is somebody else's by now."""
-        async with self.writer.database.begin() as session:
-            turn = await effects.load(session, task, self.writer.city)
+        try:
+            async with self.writer.database.begin() as session:
+                turn = await effects.load(session, task, self.writer.city)
+        except _DATABASE_AWAY:
+            raise
+        except Exception as error:
+            await self._failed(task, error)
+            return
         if turn is None:
             async with self.writer.database.begin() as session:
                 await queue.lock(session, task.conversation_id)
                 await queue.complete(session, task)
+                await timeline.settle(session, _touchpoint(task), Outcome.SUPPRESSED, "erased")
             return
         structlog.contextvars.bind_contextvars(touchpoint=str(turn.touchpoint_id))
         await self._acknowledge(turn)
@@ -52,15 +63,15 @@ class Turns:
             with metrics.turn_seconds.labels(turn.channel).time():
                 await travel(turn, tools)
                 await effects.apply(self.writer, task, turn)
-        except LeaseLost:
+        except (LeaseLost, *_DATABASE_AWAY):
             raise
         except WaitForRasa as wait:
             await self._wait(task, turn, wait)
             return
         except Exception as error:
-            await self._failed(task, turn, error)
+            await self._failed(task, error)
             return
-        self._tell(turn)
+        self._tell(turn.address)
         log.info("turn.done", step=turn.step, outcome=turn.outcome, attempts=task.attempts)
         metrics.turns.labels(turn.channel, str(turn.step)).inc()
 
@@ -87,7 +98,7 @@ class Turns:
         async with self.writer.database.begin() as session:
             conversation = await citizens.lock_conversation(session, turn.conversation_id)
             await queue.retry(session, task, wait.delay, "rasa is away", note={"told": True})
-            if wait.tell and not task.payload.get("told"):
+            if not task.payload.get("told"):
                 words = self.writer.city.say("one_moment", turn.language)
                 await effects.say(
                     session,
@@ -100,9 +111,9 @@ class Turns:
                     in_reply_to=turn.touchpoint_id,
                     answers_resident=True,
                 )
-        self._tell(turn)
+        self._tell(turn.address)
 
-    async def _failed(self, task: Claimed, turn: Turn, error: Exception) -> None:
+    async def _failed(self, task: Claimed, error: Exception) -> None:
         temporary = isinstance(error, SendFailure)
         log.warning("turn.failed", error=type(error).__name__, attempts=task.attempts, exc_info=not temporary)
         if task.attempts < MAX_ATTEMPTS:
@@ -110,40 +121,47 @@ class Turns:
             async with self.writer.database.begin() as session:
                 await queue.retry(session, task, delay, type(error).__name__)
             return
-        await self._dead_letter(task, turn, type(error).__name__)
-        self._tell(turn)
+        await self._dead_letter(task, type(error).__name__)
 
-    async def _dead_letter(self, task: Claimed, turn: Turn, why: str) -> None:
+    async def _dead_letter(self, task: Claimed, why: str) -> None:
         """Give up on a message honestly: a ticket, a word to the resident, and the next message may go on."""
+        touchpoint = _touchpoint(task)
         async with self.writer.database.begin() as session:
-            conversation = await citizens.lock_conversation(session, turn.conversation_id)
+            conversation = await citizens.lock_conversation(session, task.conversation_id)
             await queue.complete(session, task)
+            address = await session.get_one(Address, conversation.address_id)
+            language = self.writer.city.speaks(conversation.language)
             ticket = await handoff.open_ticket(
                 session,
                 "dead_letter",
                 f"A message could not be handled after {task.attempts} attempts ({why}).",
                 conversation_id=conversation.id,
-                touchpoint_id=turn.touchpoint_id,
+                touchpoint_id=touchpoint,
             )
             if conversation.state == ConversationState.BOT:
                 await handoff.move(
                     session, conversation, ConversationState.WAITING, holder=None, reason="technical"
                 )
-            words = self.writer.city.say("technical_problem", turn.language, reference=ticket.reference)
+            words = self.writer.city.say("technical_problem", language, reference=ticket.reference)
             await effects.say(
                 session,
                 self.writer,
                 conversation,
                 Reply(words, author="system", say="technical_problem"),
-                channel=turn.channel,
-                address=turn.address,
-                language=turn.language,
-                in_reply_to=turn.touchpoint_id,
+                channel=address.channel,
+                address=address.value,
+                language=language,
+                in_reply_to=touchpoint,
                 answers_resident=True,
             )
-            await timeline.settle(session, turn.touchpoint_id, Outcome.DEAD_LETTERED, Step.DEAD_LETTERED)
+            await timeline.settle(session, touchpoint, Outcome.DEAD_LETTERED, Step.DEAD_LETTERED)
         log.error("turn.dead_lettered", ticket=ticket.reference, why=why)
-        metrics.dead_letters.labels(turn.channel).inc()
+        metrics.dead_letters.labels(address.channel).inc()
+        self._tell(address.value)
 
-    def _tell(self, turn: Turn) -> None:
-        self.wakeups.tell("in", "out", f"feed:{turn.address}", "desk")
+    def _tell(self, address: str) -> None:
+        self.wakeups.tell("in", "out", f"feed:{address}", "desk")
+
+
+def _touchpoint(task: Claimed) -> uuid.UUID:
+    return uuid.UUID(task.payload["touchpoint"])
