@@ -14,11 +14,11 @@ from bot.actions.words import UNSPACED, plain
 Embed = Callable[[Sequence[str]], Awaitable[Any]]
 
 OTHER = "other"
-# Cosines of the multilingual sentence encoder: a right kind's nearest example lies above these.
-# A whole first sentence says more than the kind, so less of it can be near an example.
+# Cosines of the multilingual sentence encoder. A nonsense word may lie as near to a kind
+# as a description of it does, but then it lies as near to others.
 SURE_IN_ANSWER = 0.50
 SURE_IN_SENTENCE = 0.55
-AHEAD = 0.03
+AHEAD = 0.08
 
 
 @dataclass

@@ -100,14 +100,21 @@ class ReportForm:
             given = await self._read(turn, slot)
             if given is not None:
                 fill(slot, given, filled, reply)
-                place = self.places.in_sentence(turn.text) if slot == "category" else None
-                if place and not filled["place"]:
-                    fill("place", place, filled, reply)
+                if slot == "category":
+                    self._also(turn, filled, reply)
             elif not asides.probably(turn, slot):
                 await self._missed(turn, slot, filled, reply)
                 return
         if reply.events or turn.intent == "resume_report":
             self._ask(filled, reply)
+
+    def _also(self, turn: Turn, filled: Filled, reply: Reply) -> None:
+        """Take the place from an answer about the kind, and keep a whole sentence for the description."""
+        place = self.places.in_sentence(turn.text)
+        if place and not filled["place"]:
+            fill("place", place, filled, reply)
+        if count(turn.text) > SHORT and not filled["beginning"]:
+            fill("beginning", turn.text.strip()[:LONGEST_DESCRIPTION], filled, reply)
 
     async def _read(self, turn: Turn, slot: str) -> str | None:
         """Return what a text says of the slot that was asked for."""

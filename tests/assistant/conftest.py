@@ -68,6 +68,35 @@ class Knowledge(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Door(BaseHTTPRequestHandler):
+    """Stands between the assistant and the brain, and can be shut for some paths."""
+
+    brain = ""
+    shut: frozenset[str] = frozenset()
+    protocol_version = "HTTP/1.1"
+    calls: list[str] = []
+
+    def do_POST(self) -> None:
+        """Pass a call on, or break the connection."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.calls.append(self.path)
+        if self.path in self.shut:
+            self.close_connection = True
+            return
+        kept = {
+            name: self.headers[name] for name in ("X-Internal-Secret", "Content-Type") if name in self.headers
+        }
+        answer = httpx.post(f"{self.brain}{self.path}", content=body, headers=kept, timeout=60)
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.send_header("Content-Length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as probe:
@@ -172,13 +201,30 @@ def _version(url: str) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def assistant_environment(workplace: Path, brain_url: str) -> dict[str, str]:
+def door_url(brain_url: str) -> Iterator[str]:
+    """Gives a way to the brain that tests can shut."""
+    Door.brain = brain_url
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+@pytest.fixture
+def door() -> Iterator[type[Door]]:
+    """Gives the door, open again after the test."""
+    yield Door
+    Door.shut = frozenset()
+
+
+@pytest.fixture(scope="session")
+def assistant_environment(workplace: Path, door_url: str) -> dict[str, str]:
     """Gives the variables that the assistant's programs read."""
     if not PYTHON.exists():
         pytest.fail("The assistant's environment is missing: run `uv sync --frozen` in bot/assistant.")
     return {
         "INTERNAL_SECRET": SECRET,
-        "BRAIN_URL": brain_url,
+        "BRAIN_URL": door_url,
         "CIVICLINE_DATA": str(workplace),
         "PYTHONWARNINGS": "ignore",
     }
@@ -225,6 +271,11 @@ class Rasa:
     def stop(self) -> None:
         """Stop it as an operator does."""
         self.stack.close()
+
+    def restart(self) -> None:
+        """Stop it and start it again."""
+        self.stop()
+        self.start()
 
 
 @pytest.fixture(scope="session")

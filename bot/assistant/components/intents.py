@@ -23,7 +23,6 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 logger = logging.getLogger(__name__)
@@ -50,17 +49,17 @@ class Head:
     @classmethod
     def train(cls, features: np.ndarray, intents: np.ndarray) -> Tuple[Head, float, float]:
         """Return the head, its regularisation and its accuracy in cross-validation."""
-        best: Tuple[float, float, float] = (float("inf"), CANDIDATES[0], 0.0)
+        best = (0.0, CANDIDATES[0])
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=7)
         names = np.unique(intents)
         for strength in CANDIDATES:
             guesses = cross_val_predict(
                 _regression(strength), features, intents, cv=folds, method="predict_proba"
             )
-            loss = log_loss(intents, guesses, labels=names)
-            if loss < best[0]:
-                best = (loss, strength, float((names[guesses.argmax(axis=1)] == intents).mean()))
-        return cls.fit(features, intents, best[1]), best[1], best[2]
+            accuracy = float((names[guesses.argmax(axis=1)] == intents).mean())
+            if accuracy > best[0]:
+                best = (accuracy, strength)
+        return cls.fit(features, intents, best[1]), best[1], best[0]
 
     @classmethod
     def fit(cls, features: np.ndarray, intents: np.ndarray, strength: float) -> Head:
