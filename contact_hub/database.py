@@ -18,6 +18,8 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from contact_hub.settings import libpq_url
+
 
 class Base(DeclarativeBase):
     """Every table of the hub; times are UTC with time zone, free-form data is JSONB."""
@@ -65,7 +67,7 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self._glances = _Glances(url.replace("+psycopg", "", 1), pool_size)
+        self._glances = _Glances(libpq_url(url), pool_size)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
