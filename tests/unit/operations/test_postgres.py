@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 
 from contact_hub.operations import postgres as embedded
+from contact_hub.operations import postgres_place
 from contact_hub.operations.postgres import Postgres, PostgresError
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +65,13 @@ def remember(server: Postgres, words: str) -> None:
 def said(server: Postgres) -> list[str]:
     with psycopg.connect(server.listen_url) as connection:
         return [row[0] for row in connection.execute("SELECT words FROM said ORDER BY 1")]
+
+
+def kill_all(cluster: Path) -> None:
+    """Kills the server and every backend; some end by themselves as soon as the first is gone."""
+    for pid in embedded._processes_in(cluster):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def run_python(source: str) -> subprocess.Popen[str]:
@@ -123,8 +132,7 @@ def test_committed_words_survive_kill_9_of_the_server(folder: Path) -> None:
 def test_committed_words_survive_kill_9_of_the_server_and_its_backends_at_once(folder: Path) -> None:
     server = embedded.start(folder)
     remember(server, "the bins were not collected")
-    for pid in embedded._processes_in(server.cluster):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(server.cluster)
     assert said(embedded.start(folder)) == ["the bins were not collected"]
 
 
@@ -167,8 +175,7 @@ def test_everything_killed_at_once_starts_again(folder: Path) -> None:
     pid = int(starter.stdout.readline())
     cluster = folder / "postgres" / "cluster"
     starter.kill()  # not waited for yet: the server's pid may be a zombie's for a while
-    for victim in embedded._processes_in(cluster):
-        os.kill(victim, signal.SIGKILL)
+    kill_all(cluster)
     server = embedded.start(folder)
     starter.wait()
     assert not server.adopted
@@ -178,8 +185,7 @@ def test_everything_killed_at_once_starts_again(folder: Path) -> None:
 def test_a_recycled_pid_in_postmaster_pid_is_not_taken_for_a_server(folder: Path) -> None:
     server = embedded.start(folder)
     remember(server, "before")
-    for pid in embedded._processes_in(server.cluster):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(server.cluster)
     assert embedded._gone(server.cluster, 5)
     stranger = subprocess.Popen(["sleep", "600"], cwd=server.cluster)
     try:
@@ -198,8 +204,7 @@ def test_a_recycled_pid_in_postmaster_pid_is_not_taken_for_a_server(folder: Path
 @pytest.mark.parametrize("garbage", ["", "not a pid\n", "999999999\n"])
 def test_a_broken_postmaster_pid_does_not_stop_the_start(folder: Path, garbage: str) -> None:
     server = embedded.start(folder)
-    for pid in embedded._processes_in(server.cluster):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(server.cluster)
     (server.cluster / "postmaster.pid").write_text(garbage)
     assert not embedded.start(folder).adopted
 
@@ -227,7 +232,7 @@ def test_a_long_path_gets_a_short_private_socket_folder(folder: Path) -> None:
     deep = folder / ("x" * 100)
     try:
         server = embedded.start(deep)
-        assert len(bytes(server.socket_dir / ".s.PGSQL.5432")) <= embedded.LONGEST_SOCKET
+        assert len(bytes(server.socket_dir / ".s.PGSQL.5432")) <= postgres_place.LONGEST_SOCKET
         assert stat.S_IMODE(server.socket_dir.stat().st_mode) == 0o700
         remember(server, "reached")
         server.stop()
@@ -239,9 +244,9 @@ def test_a_long_path_gets_a_short_private_socket_folder(folder: Path) -> None:
 
 def test_a_socket_folder_that_someone_else_made_is_refused(folder: Path, tmp_path: Path) -> None:
     deep = folder / ("y" * 100)
-    place = embedded._Place(Path(), deep.resolve() / "postgres")
+    place = postgres_place.Place(Path(), deep.resolve() / "postgres")
     place.home.mkdir(parents=True)
-    squatted = embedded._socket_dir(place)
+    squatted = postgres_place.socket_folder(place)
     squatted.rmdir()
     squatted.symlink_to(tmp_path)
     try:
@@ -277,7 +282,7 @@ def test_root_without_user_namespaces_runs_it_as_a_system_user(
 ) -> None:
     """The data new_folder lies below a 0700 new_folder of root's, which no system user can enter."""
     monkeypatch.setenv("PATH", "/nonexistent")  # no unshare
-    system_home = embedded._system_home(new_folder.resolve())
+    system_home = postgres_place.system_home(new_folder.resolve())
     try:
         server = embedded.start(new_folder)
         remember(server, "as a system user")
@@ -295,14 +300,14 @@ def test_root_without_user_namespaces_runs_it_as_a_system_user(
 def test_binaries_that_a_system_user_cannot_reach_are_copied_to_where_it_can(
     new_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = embedded._binaries().parent.parent
+    package = postgres_place.binaries().parent.parent
     hidden = new_folder.parent / "site-packages"
     hidden.mkdir()
     shutil.copytree(package / "pginstall18", hidden / package.name / "pginstall18", symlinks=True)
     shutil.copytree(package.parent / f"{package.name}.libs", hidden / f"{package.name}.libs")
     public = Path(tempfile.mkdtemp(prefix="civicline-home-"))
-    monkeypatch.setattr(embedded, "SYSTEM_HOME", public)
-    monkeypatch.setattr(embedded, "_binaries", lambda: hidden / package.name / "pginstall18" / "bin")
+    monkeypatch.setattr(postgres_place, "SYSTEM_HOME", public)
+    monkeypatch.setattr(postgres_place, "binaries", lambda: hidden / package.name / "pginstall18" / "bin")
     monkeypatch.setenv("PATH", "/nonexistent")
     try:
         server = embedded.start(new_folder)
