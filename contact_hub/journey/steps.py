@@ -30,7 +30,7 @@ log = structlog.get_logger()
 # belong to, so they wait for it; elsewhere a search answers at once.
 FORM_PATIENCE_ATTEMPTS = 12
 FORM_PATIENCE_DELAY = 2.5
-SLOW_RASA_SECONDS = 1.2
+SLOW_RASA_SECONDS = 1.0
 LONGEST_SCREENED = 5000  # characters looked through for danger: a resident's own message is shorter
 
 

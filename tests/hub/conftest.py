@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 
 from contact_hub.city import City, load_city
+from contact_hub.settings import libpq_url
 from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Script, scripted
 
@@ -22,13 +24,32 @@ def city() -> City:
     return load_city(ROOT / "nlu_data")
 
 
+EMPTY = """
+    SET session_replication_role = replica;
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+                    AND tablename <> 'alembic_version' AND tablename NOT LIKE 'touchpoint\\_%' LOOP
+            EXECUTE format('DELETE FROM %I', name);
+        END LOOP;
+    END $$
+"""
+
+
 @pytest.fixture
-async def lines(database_url: str, city: City) -> AsyncIterator[Callable[..., Line]]:
+def emptied_url(module_database_url: str) -> str:
+    """A database without a row in it: emptying one costs a tenth of making one."""
+    with psycopg.connect(libpq_url(module_database_url), autocommit=True) as connection:
+        connection.execute(EMPTY)
+    return module_database_url
+
+
+@pytest.fixture
+async def lines(emptied_url: str, city: City) -> AsyncIterator[Callable[..., Line]]:
     """Makes lines over one database, as many as there are processes in a test."""
     made: list[Line] = []
 
     def make(**options: Any) -> Line:
-        made.append(Line(database_url, city, **options))
+        made.append(Line(emptied_url, city, **options))
         return made[-1]
 
     yield make
