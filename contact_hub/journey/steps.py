@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import re
 import unicodedata
 import uuid
 from collections.abc import Awaitable, Callable
@@ -145,7 +146,7 @@ async def unpack(turn: Turn, tools: Tools) -> Step | None:
         turn.replies.append(_say(turn, city, command))
         return Step.SAID
     # What begins with a slash is words like any other: no intent is ever injected.
-    turn.text = turn.text.strip().lstrip("/").strip() if turn.text.strip().startswith("/") else turn.text
+    turn.text = _SLASHES.sub("", turn.text)
     if not turn.text.strip() and not turn.media and turn.kind not in _PLACES:
         turn.replies.append(_say(turn, city, "empty_message"))
         return Step.EMPTY
@@ -161,6 +162,7 @@ async def unpack(turn: Turn, tools: Tools) -> Step | None:
     return None
 
 
+_SLASHES = re.compile(r"^\s*/[\s/]*")
 _COMMANDS = {"/start": "greet", "/help": "help"}  # every Telegram client offers these
 _PLACES = {InboundKind.LOCATION, InboundKind.CONTACT, InboundKind.BUTTON}
 

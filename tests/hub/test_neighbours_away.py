@@ -11,7 +11,6 @@ import pytest
 
 from contact_hub.journey import steps
 from contact_hub.operations.queue import Lane
-from tests.contract.providers import nobody_listens
 from tests.hub.line import Line, Script, found, passage, says, turn
 
 
@@ -169,7 +168,7 @@ async def test_the_same_message_is_asked_again_under_the_same_touchpoint(
     task = await talking.claim(Lane.IN)
     assert task is not None
     asking = asyncio.create_task(talking.handle(task))
-    while not script.turns:
+    while not script.turns:  # noqa: ASYNC110 - it is filled by a server in another thread
         await asyncio.sleep(0.01)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
