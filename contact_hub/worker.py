@@ -104,7 +104,7 @@ class Worker:
                     running.add(job)
                     job.add_done_callback(running.discard)
                     job.add_done_callback(lambda _: hint.set())
-                if not claimed or len(running) == SLOTS[lane]:
+                if len(claimed) < room or len(running) == SLOTS[lane]:  # nothing more is due, or no room
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(POLL_SECONDS):
                             await hint.wait()

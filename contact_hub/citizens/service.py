@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,6 +31,20 @@ async def place_of(session: AsyncSession, channel: str, value: str, language: st
     if address is None:
         address = await _make_address(session, channel, value, language)
     return Place(address.id, address.citizen_id, await open_conversation(session, address, language))
+
+
+async def known_place(session: AsyncSession, channel: str, value: str) -> Place | None:
+    """The same with one look, for an address that has an open conversation; else None."""
+    row = (
+        await session.execute(
+            select(Address.id, Address.citizen_id, Conversation)
+            .join(Conversation, Conversation.address_id == Address.id)
+            .where(Address.channel == channel, Address.value == value, Conversation.state != "closed")
+            .with_for_update(of=Conversation)
+            .execution_options(populate_existing=True)
+        )
+    ).first()
+    return None if row is None else Place(row[0], row[1], row[2])
 
 
 async def find_address(session: AsyncSession, channel: str, value: str) -> Address | None:
@@ -176,7 +190,9 @@ async def set_reachable(
 
 async def heard_from(session: AsyncSession, address_id: uuid.UUID, at: datetime) -> None:
     """Whoever writes is reachable."""
-    address = await session.get_one(Address, address_id)
-    address.last_inbound_at = at
-    address.reachable = True
-    address.unreachable_reason = None
+    await session.execute(
+        update(Address)
+        .where(Address.id == address_id)
+        .values(last_inbound_at=at, reachable=True, unreachable_reason=None)
+        .execution_options(synchronize_session=False)
+    )

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import LiteralString
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from channels.base.contract import Button, FeedMessage, Inbound, Media, Source, Upload
@@ -18,13 +20,29 @@ from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
 from contact_hub.journey.effects import pressed_title
 from contact_hub.journey.inbox import Inbox
-from contact_hub.operations.queue import Task
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.timeline import service as timeline
-from contact_hub.timeline.models import ChatSession, ChatTicket, FeedEntry, Touchpoint
+from contact_hub.timeline.models import ChatSession, ChatTicket, FeedEntry, StoredFile, Touchpoint
+from contact_hub.timeline.service import FeedLine
 
 TICKET_SECONDS = 60
 _POLL_SECONDS = 1.0
+_KNOWN_SECONDS = 30.0  # an erased session opens nothing any more after that, and shows nothing at once
+_MOST_KNOWN = 10_000
+
+_SESSION: LiteralString = "SELECT id FROM chat_session WHERE token_hash = %(token_hash)s"
+_NEWS: LiteralString = (
+    "SELECT EXISTS (SELECT FROM feed_entry WHERE session_id = %(session)s AND seq > %(after)s)"
+)
+# Whether the conversation of the session's last line has something to be read.
+_TYPING: LiteralString = """
+    SELECT EXISTS (
+        SELECT FROM chat_session s
+        JOIN feed_entry f ON f.session_id = s.id AND f.seq = s.last_seq
+        JOIN touchpoint t ON t.id = f.touchpoint_id
+        JOIN task k ON k.conversation_id = t.conversation_id AND k.lane = 'in'
+        WHERE s.id = %(session)s)
+"""
 
 
 class PostgresChatStore:
@@ -35,6 +53,7 @@ class PostgresChatStore:
         self._wakeups = wakeups
         self._inbox = inbox
         self._city = city
+        self._known: dict[bytes, tuple[str, float]] = {}  # sessions by their token's hash, and until when
 
     async def open_session(
         self, *, language: str | None, ip: str, channel: str = "web_chat"
@@ -58,9 +77,18 @@ class PostgresChatStore:
 
     async def session_of(self, token: str) -> str | None:
         """The session this token opens, or None."""
-        async with self._database.begin() as session:
-            found = await session.scalar(select(ChatSession.id).where(ChatSession.token_hash == _hash(token)))
-        return None if found is None else str(found)
+        hashed, moment = _hash(token), time.monotonic()
+        session, until = self._known.get(hashed, ("", 0.0))
+        if moment < until:
+            return session
+        rows = await self._database.glance(_SESSION, token_hash=hashed)
+        if not rows:
+            return None
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        session = str(rows[0][0])
+        self._known[hashed] = session, moment + _KNOWN_SECONDS
+        return session
 
     async def ticket(self, session: str) -> str:
         """A one-use ticket (60 s) that opens a WebSocket without a token in the URL."""
@@ -96,63 +124,55 @@ class PostgresChatStore:
 
     async def feed(self, session: str, after: int, limit: int = 100) -> list[FeedMessage]:
         """Messages with seq > after, oldest first."""
-        async with self._database.begin() as db:
-            rows = await timeline.read_feed(db, uuid.UUID(session), after, limit)
-            files = await timeline.files_of(db, [touchpoint.id for _, touchpoint in rows])
-            pressed = {t.id: await pressed_title(db, t) for _, t in rows if t.kind == "button" and not t.text}
+        lines = await timeline.read_feed(self._database, uuid.UUID(session), after, limit)
+        files, pressed = await self._beside(lines)
         return [
             FeedMessage(
-                seq=seq,
-                author=t.actor,
-                text=t.text or pressed.get(t.id, ""),
-                sent_at=t.recorded_at,
-                buttons=tuple(Button(b["id"], b["title"]) for b in t.payload.get("buttons") or ()),
-                sources=tuple(Source(s["title"], s["url"]) for s in t.payload.get("sources") or ()),
+                seq=line.seq,
+                author=line.actor,
+                text=line.words or pressed.get(line.touchpoint, ""),
+                sent_at=line.recorded_at,
+                buttons=tuple(Button(b["id"], b["title"]) for b in line.payload.get("buttons") or ()),
+                sources=tuple(Source(s["title"], s["url"]) for s in line.payload.get("sources") or ()),
                 attachments=tuple(
                     {"id": str(f.id), "name": f.name, "mime": f.mime, "size": f.size}
-                    for f in files.get(t.id, ())
+                    for f in files.get(line.touchpoint, ())
                 ),
-                client_id=t.payload.get("client_id"),
-                touchpoint=str(t.id),
+                client_id=line.payload.get("client_id"),
+                touchpoint=str(line.touchpoint),
             )
-            for seq, t in rows
+            for line in lines
         ]
+
+    async def _beside(
+        self, lines: Sequence[FeedLine]
+    ) -> tuple[dict[uuid.UUID, list[StoredFile]], dict[uuid.UUID, str]]:
+        """Files and pressed buttons, which few lines have."""
+        with_files = [line.touchpoint for line in lines if line.has_files]
+        presses = [line.touchpoint for line in lines if line.kind == "button" and not line.words]
+        if not with_files and not presses:
+            return {}, {}
+        async with self._database.begin() as db:
+            files = await timeline.files_of(db, with_files)
+            pressed = {id: await pressed_title(db, await db.get_one(Touchpoint, id)) for id in presses}
+        return files, pressed
 
     async def wait(self, session: str, after: int, timeout: float) -> None:
         """Return when the session may have news after `after`, or after `timeout` seconds. A hint only."""
         deadline = asyncio.get_running_loop().time() + timeout
         with self._wakeups.waiting(f"feed:{session}") as hint:
             while (left := deadline - asyncio.get_running_loop().time()) > 0:
-                async with self._database.begin() as db:
-                    newest = select(
-                        exists().where(FeedEntry.session_id == uuid.UUID(session), FeedEntry.seq > after)
-                    )
-                    if await db.scalar(newest):
-                        return
+                if (await self._database.glance(_NEWS, session=uuid.UUID(session), after=after))[0][0]:
+                    return
                 # The clock beside the hint: a notification may be lost, the table is the truth.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(left, _POLL_SECONDS)):
                         await hint.wait()
-                hint.clear()
+                        return
 
     async def typing(self, session: str) -> bool:
         """Whether an answer is being prepared."""
-        async with self._database.begin() as db:
-            waiting = await db.scalar(
-                select(
-                    exists()
-                    .where(Task.lane == "in", Task.conversation_id == Touchpoint.conversation_id)
-                    .where(Touchpoint.id == FeedEntry.touchpoint_id)
-                    .where(FeedEntry.session_id == uuid.UUID(session))
-                    .where(
-                        FeedEntry.seq
-                        == select(ChatSession.last_seq)
-                        .where(ChatSession.id == uuid.UUID(session))
-                        .scalar_subquery()
-                    )
-                )
-            )
-        return bool(waiting)
+        return bool((await self._database.glance(_TYPING, session=uuid.UUID(session)))[0][0])
 
     async def attachment(self, session: str, attachment: str) -> Media | None:
         """A file of this very session, or None."""

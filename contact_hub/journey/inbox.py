@@ -61,10 +61,9 @@ class Inbox:
             known = await timeline.find_inbound(
                 session, inbound.channel, inbound.account, inbound.external_id
             )
-            if known is not None:
-                return await _again(session, known)
-        async with self._database.begin() as session:
-            stored = await _store(session, inbound, uploads)
+            stored = (
+                await _again(session, known) if known is not None else await _store(session, inbound, uploads)
+            )
         if stored.new:
             log.info(
                 "inbox.stored",
@@ -91,10 +90,12 @@ class Inbox:
 async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Upload]) -> Stored:
     # The conversation is locked before anything is inserted: the order of commits is then the
     # order of the conversation, whatever provider redelivers in between.
-    language = inbound.language_hint
-    if inbound.channel in FEED_CHANNELS:
-        language = await timeline.language_of_session(session, uuid.UUID(inbound.address)) or language
-    place = await citizens.place_of(session, inbound.channel, inbound.address, language)
+    place = await citizens.known_place(session, inbound.channel, inbound.address)
+    if place is None:
+        language = inbound.language_hint
+        if inbound.channel in FEED_CHANNELS:
+            language = await timeline.language_of_session(session, uuid.UUID(inbound.address)) or language
+        place = await citizens.place_of(session, inbound.channel, inbound.address, language)
     touchpoint_id = new_id()
     if not await _first_time(session, inbound.channel, inbound.account, inbound.external_id, touchpoint_id):
         known = await timeline.find_inbound(session, inbound.channel, inbound.account, inbound.external_id)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, LiteralString
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -83,18 +83,18 @@ _PUT = text("""
             COALESCE(:due, now()), 0, clock_timestamp())
 """)
 
-_CLAIM = text("""
-    UPDATE task SET token = gen_random_uuid(), due = clock_timestamp() + make_interval(secs => :lease),
+_CLAIM: LiteralString = """
+    UPDATE task SET token = gen_random_uuid(), due = clock_timestamp() + make_interval(secs => %(lease)s),
                     attempts = attempts + 1
-    WHERE id IN (SELECT id FROM task WHERE head AND lane = :lane AND due <= clock_timestamp()
-                 ORDER BY due, id LIMIT :limit FOR UPDATE SKIP LOCKED)
+    WHERE id IN (SELECT id FROM task WHERE head AND lane = %(lane)s AND due <= clock_timestamp()
+                 ORDER BY due, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
     RETURNING id, conversation_id, kind, payload, token, attempts, created_at
-""")
+"""
 
-_RENEW = text("""
-    UPDATE task SET due = clock_timestamp() + make_interval(secs => :lease)
-    WHERE token = ANY(:tokens) RETURNING token
-""")
+_RENEW: LiteralString = """
+    UPDATE task SET due = clock_timestamp() + make_interval(secs => %(lease)s)
+    WHERE token = ANY(%(tokens)s) RETURNING token
+"""
 
 _HOLD = text("""
     UPDATE task SET due = clock_timestamp() + make_interval(secs => :lease)
@@ -146,19 +146,17 @@ async def put(
 
 async def claim(database: Database, lane: Lane, limit: int) -> list[Claimed]:
     """Borrow up to `limit` due heads of a lane, oldest first."""
-    async with database.begin() as session:
-        rows = await session.execute(_CLAIM, {"lane": lane, "limit": limit, "lease": LEASE_SECONDS})
-        return [
-            Claimed(r.id, lane, r.conversation_id, r.kind, r.payload, r.token, r.attempts, r.created_at)
-            for r in rows
-        ]
+    rows = await database.glance(_CLAIM, lane=str(lane), limit=limit, lease=LEASE_SECONDS)
+    return [
+        Claimed(number, lane, conversation, kind, payload, token, attempts, created_at)
+        for number, conversation, kind, payload, token, attempts, created_at in rows
+    ]
 
 
 async def renew(database: Database, tokens: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """Prolong leases; what is missing from the result is lost."""
-    async with database.begin() as session:
-        rows = await session.execute(_RENEW, {"tokens": list(tokens), "lease": LEASE_SECONDS})
-        return {row.token for row in rows}
+    rows = await database.glance(_RENEW, tokens=list(tokens), lease=LEASE_SECONDS)
+    return {token for (token,) in rows}
 
 
 async def hold(session: AsyncSession, task: Claimed) -> None:

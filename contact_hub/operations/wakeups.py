@@ -34,6 +34,7 @@ class Wakeups:
         self._sent.set()
         self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
+        self._mine: int | None = None  # the backend that sends for us
 
     async def start(self) -> None:
         """Begin to send and listen; a database that is away is waited for."""
@@ -93,6 +94,7 @@ class Wakeups:
             try:
                 if connection is None or connection.closed:
                     connection = await self._connect()
+                    self._mine = connection.info.backend_pid
                 for payload in _payloads(topics):
                     await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, payload))
             except (psycopg.Error, OSError) as error:
@@ -111,6 +113,8 @@ class Wakeups:
                     await connection.execute(f"LISTEN {_CHANNEL}")
                     self._wake_all()  # what was said while we were away was not heard
                     async for notification in connection.notifies():
+                        if notification.pid == self._mine:
+                            continue  # said here by ourselves, when it was true
                         for topic in json.loads(notification.payload):
                             self._wake(topic)
             except (psycopg.Error, OSError, ValueError) as error:

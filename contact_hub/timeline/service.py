@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from sqlalchemy import Select, bindparam, literal, select, text, true
 from sqlalchemy.dialects.postgresql import insert
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from contact_hub.citizens.models import Address
-from contact_hub.database import new_id, now
+from contact_hub.database import Database, new_id, now
 from contact_hub.timeline.models import (
     ChatSession,
     FeedEntry,
@@ -67,17 +67,18 @@ async def record(
     return identity
 
 
-_NEXT_SEQ = text("UPDATE chat_session SET last_seq = last_seq + 1 WHERE id = :id RETURNING last_seq")
+_NEXT_LINE = text("""
+    WITH next AS (UPDATE chat_session SET last_seq = last_seq + 1 WHERE id = :id RETURNING last_seq)
+    INSERT INTO feed_entry (session_id, seq, touchpoint_id) SELECT :id, last_seq, :touchpoint FROM next
+    RETURNING seq
+""")
 
 
 async def append_to_feed(session: AsyncSession, chat_session: uuid.UUID, touchpoint_id: uuid.UUID) -> int:
     """Show a touchpoint as the next line of a chat session and return its `seq`."""
-    seq = await session.scalar(_NEXT_SEQ, {"id": chat_session})
+    seq = await session.scalar(_NEXT_LINE, {"id": chat_session, "touchpoint": touchpoint_id})
     if seq is None:
         raise LookupError(f"no chat session {chat_session}")
-    await session.execute(
-        insert(FeedEntry).values(session_id=chat_session, seq=seq, touchpoint_id=touchpoint_id)
-    )
     return int(seq)
 
 
@@ -86,18 +87,32 @@ async def feed_seq(session: AsyncSession, touchpoint_id: uuid.UUID) -> int | Non
     return await session.scalar(select(FeedEntry.seq).where(FeedEntry.touchpoint_id == touchpoint_id))
 
 
-async def read_feed(
-    session: AsyncSession, chat_session: uuid.UUID, after: int, limit: int
-) -> Sequence[tuple[int, Touchpoint]]:
+@dataclass(frozen=True, slots=True)
+class FeedLine:
+    """A touchpoint as a line of a chat session."""
+
+    seq: int
+    touchpoint: uuid.UUID
+    actor: str
+    kind: str
+    words: str | None
+    payload: dict[str, Any]
+    recorded_at: datetime
+    has_files: bool
+
+
+_FEED: LiteralString = """
+    SELECT f.seq, t.id, t.actor, t.kind, t.text, t.payload, t.recorded_at,
+           EXISTS (SELECT FROM attachment a WHERE a.touchpoint_id = t.id)
+    FROM feed_entry f JOIN touchpoint t ON t.id = f.touchpoint_id
+    WHERE f.session_id = %(session)s AND f.seq > %(after)s ORDER BY f.seq LIMIT %(limit)s
+"""
+
+
+async def read_feed(database: Database, chat_session: uuid.UUID, after: int, limit: int) -> list[FeedLine]:
     """The lines of a chat session after a `seq`, oldest first."""
-    rows = await session.execute(
-        select(FeedEntry.seq, Touchpoint)
-        .join(Touchpoint, Touchpoint.id == FeedEntry.touchpoint_id)
-        .where(FeedEntry.session_id == chat_session, FeedEntry.seq > after)
-        .order_by(FeedEntry.seq)
-        .limit(limit)
-    )
-    return [(row[0], row[1]) for row in rows]
+    rows = await database.glance(_FEED, session=chat_session, after=after, limit=limit)
+    return [FeedLine(*row) for row in rows]
 
 
 async def language_of_session(session: AsyncSession, chat_session: uuid.UUID) -> str | None:

@@ -80,10 +80,12 @@ async def news(
     try:
         while True:
             messages = await store.feed(session, after)
-            now = await store.typing(session)
             left = until - monotonic()
-            if messages or left <= 0 or gone.done() or (typing is not None and typing != now):
-                return {"messages": [as_json(message) for message in messages], "typing": now}
+            over = bool(messages) or left <= 0 or gone.done()
+            if over or typing is not None:
+                now = await store.typing(session)
+                if over or typing != now:
+                    return {"messages": [as_json(message) for message in messages], "typing": now}
             hint = asyncio.ensure_future(store.wait(session, after, min(left, GLANCE)))
             try:
                 await asyncio.wait({hint, gone}, return_when=asyncio.FIRST_COMPLETED)
