@@ -63,6 +63,7 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=5,
             pool_use_lifo=True,  # few connections stay warm, with their statements prepared
+            hide_parameters=True,  # an error's text ends in a log, and parameters are residents' words
             connect_args={"connect_timeout": 5},
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from channels.base.contract import DeliveryState, InboundKind, Receipt
 from contact_hub.operations.queue import Lane
@@ -289,3 +290,9 @@ async def test_a_later_try_waits_and_keeps_what_the_message_was(line: Line) -> N
     )
     assert await line.one("SELECT due > now() + interval '20 seconds' FROM task WHERE lane = 'out'")
     assert await line.tickets() == []
+
+
+async def test_an_error_of_the_database_shows_no_residents_words(line: Line) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        await line.sql("SELECT CAST(:words AS uuid) FROM no_such_table", words="my secret")
+    assert "my secret" not in str(raised.value)
