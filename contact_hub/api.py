@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 from sqlalchemy import select
 
 from contact_hub.citizens.models import Address, Citizen
@@ -18,6 +18,9 @@ from contact_hub.handoff import service as handoff
 from contact_hub.staff import service as staff
 from contact_hub.staff.service import Scope
 from contact_hub.timeline import service as timeline
+
+# PostgreSQL keeps every character but NUL.
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 _bearer = HTTPBearer(auto_error=False, description="A token made by `civicline token create --scope ...`.")
 
@@ -90,8 +93,8 @@ def router(parts: Parts) -> APIRouter:
         citizen: uuid.UUID,
         before: uuid.UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        channel: str | None = None,
-        kind: str | None = None,
+        channel: Words | None = None,
+        kind: Words | None = None,
     ) -> TimelineOut:
         """A citizen's whole history over all channels, newest first."""
         async with parts.database.begin() as session:
@@ -109,7 +112,7 @@ def router(parts: Parts) -> APIRouter:
         dependencies=[Depends(needs(Scope.TIMELINE_READ))],
         responses={401: {}, 403: {}, 404: {}},
     )
-    async def find_citizen(channel: str, address: str) -> dict[str, uuid.UUID]:
+    async def find_citizen(channel: Words, address: Words) -> dict[str, uuid.UUID]:
         """The citizen behind an address, such as channel=sms and address=+35315550123."""
         async with parts.database.begin() as session:
             found = await session.scalar(

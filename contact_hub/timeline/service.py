@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 
-from sqlalchemy import Select, bindparam, literal, select, text, true
+from sqlalchemy import Select, bindparam, func, literal, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -27,6 +27,7 @@ from contact_hub.timeline.models import (
 )
 
 CHUNK_BYTES = 256 * 1024
+_REMEMBERED_CHARACTERS = 500  # of one message, where a follow-up question is understood by it
 
 
 async def record(
@@ -248,7 +249,8 @@ async def recent_words(
 ) -> list[dict[str, str]]:
     """The last things said in a conversation before a touchpoint, oldest first, for follow-up questions."""
     rows = await session.execute(
-        select(Touchpoint.actor, Touchpoint.text)
+        # A hundred thousand characters said once would otherwise be embedded with every later question.
+        select(Touchpoint.actor, func.left(Touchpoint.text, _REMEMBERED_CHARACTERS))
         .where(
             Touchpoint.conversation_id == conversation_id,
             Touchpoint.id < before,
