@@ -1,0 +1,50 @@
+"""What all commands share: the running line, and how they speak."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from contact_hub.composition import Parts
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+
+
+def fail(sentence: str, status: int = 1) -> typer.Exit:
+    """Print a sentence to stderr and give the exit to raise."""
+    typer.echo(sentence, err=True)
+    return typer.Exit(status)
+
+
+def show(data: Any) -> None:
+    """Print data as JSON."""
+    typer.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+
+
+@asynccontextmanager
+async def hub(*, wakeups: bool = False, brain: bool = False) -> AsyncIterator[Parts]:
+    """The hub's parts on the line's database, which is started for the while when nothing runs."""
+    from contact_hub.composition import Parts
+    from contact_hub.operations import logs
+    from contact_hub.operations.line import borrowed
+
+    with borrowed(brain=brain) as (settings, database_url):
+        logs.configure(settings.model_copy(update={"log_level": "error"}))  # stdout is for the answer
+        parts = Parts(settings, database_url, pool_size=5)
+        try:
+            if wakeups:
+                await parts.wakeups.start()
+            yield parts
+        finally:
+            await parts.close()
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    """Run an asynchronous command."""
+    asyncio.run(work())  # type: ignore[arg-type]
