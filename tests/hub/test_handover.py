@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,10 @@ from contact_hub.handoff import service as handoff
 from contact_hub.journey import by_hand
 from contact_hub.operations.queue import Lane
 from tests.hub.line import Line, Resident, Script, found, says, turn
+
+
+def _hands_over(reason: str, asked: dict[str, Any]) -> dict[str, Any]:
+    return turn({"handoff": {"reason": reason}})
 
 
 @pytest.fixture
@@ -180,7 +185,7 @@ async def test_the_most_urgent_comes_first_and_then_the_longest_waiting(
     reasons = ("asked", "complaint", "asked", "unhelpful")
     residents = []
     for reason in reasons:
-        script.on_turn = lambda asked, reason=reason: turn({"handoff": {"reason": reason}})
+        script.on_turn = partial(_hands_over, reason)
         residents.append(await talking.visitor())
         await residents[-1].says("A person please")
     residents.append(await talking.visitor())
