@@ -75,6 +75,7 @@ class Door(BaseHTTPRequestHandler):
     shut: frozenset[str] = frozenset()
     protocol_version = "HTTP/1.1"
     calls: list[str] = []
+    client = httpx.Client(timeout=60)
 
     def do_POST(self) -> None:
         """Pass a call on, or break the connection."""
@@ -86,7 +87,7 @@ class Door(BaseHTTPRequestHandler):
         kept = {
             name: self.headers[name] for name in ("X-Internal-Secret", "Content-Type") if name in self.headers
         }
-        answer = httpx.post(f"{self.brain}{self.path}", content=body, headers=kept, timeout=60)
+        answer = self.client.post(f"{self.brain}{self.path}", content=body, headers=kept)
         self.send_response(answer.status_code)
         self.send_header("Content-Type", answer.headers["Content-Type"])
         self.send_header("Content-Length", str(len(answer.content)))
@@ -153,6 +154,8 @@ def brain_url(workplace: Path) -> Iterator[str]:
         "HUB_URL": f"http://127.0.0.1:{hub.server_address[1]}",
         "CIVICLINE_DATA": str(workplace),
         "KNOWLEDGE_POLL_SECONDS": "0.1",
+        # The smallest of the multilingual models: these tests are about turns, not about the last percent.
+        "EMBEDDING_MODEL": "use",
     }
     log = workplace / "brain.log"
     with process([sys.executable, "-m", "bot.service"], environment, log) as running:
@@ -231,11 +234,11 @@ def assistant_environment(workplace: Path, door_url: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def trained(assistant_environment: dict[str, str]) -> dict[str, Any]:
+def trained(assistant_environment: dict[str, str], brain_url: str) -> dict[str, Any]:
     """Trains once, for real, and gives what train.py says of it."""
     done = subprocess.run(
         [str(PYTHON), str(ASSISTANT / "train.py"), "--json"],
-        env={**os.environ, **assistant_environment},
+        env={**os.environ, **assistant_environment, "BRAIN_URL": brain_url},
         capture_output=True,
         text=True,
         check=False,

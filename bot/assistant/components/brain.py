@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 # for one sentence counts as away and the classical features take over.
 TIMEOUT_SECONDS = 0.8
 TRAINING_TIMEOUT_SECONDS = 120.0
-BATCH = 64
+# Small, so that a busy brain answers each well within the timeout.
+BATCH = 16
 CACHED_TEXTS = 2_000
 
 
