@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-import httpx
+import aiohttp
 
 # The resident hears from us within 3 s: what Rasa has not answered by then is given up. A search
 # begins beside a slow Rasa (see steps.py), so that it need not fit into what is left.
@@ -67,22 +66,32 @@ class Neighbours:
     """HTTP to the brain and to Rasa over kept connections."""
 
     def __init__(self, *, brain_url: str, rasa_url: str, secret: str) -> None:
-        headers = {"X-Internal-Secret": secret}
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
-        tls = _tls()
-        self._brain, self._rasa = (
-            httpx.AsyncClient(base_url=url, headers=headers, limits=limits, trust_env=False, verify=tls)
-            for url in (brain_url, rasa_url)
-        )
+        self._urls = {"brain": brain_url.rstrip("/"), "rasa": rasa_url.rstrip("/")}
+        self._headers = {"X-Internal-Secret": secret}
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def _client(self) -> aiohttp.ClientSession:
+        """Made on first use: it belongs to the loop that runs then."""
+        if self._session is None:
+            # Shorter than the 5 s after which the brain hangs up on an idle connection.
+            connector = aiohttp.TCPConnector(limit_per_host=64, keepalive_timeout=4)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(sock_connect=0.5),
+            )
+        return self._session
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._brain.aclose()
-        await self._rasa.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def read(self, text: str, hint: str | None) -> Reading:
         """Language of a text; raises NeighbourDown."""
-        found = await self._ask(self._brain, "brain", "/read", {"text": text, "hint": hint}, READ_SECONDS)
+        found = await self._ask("brain", "/read", {"text": text, "hint": hint}, READ_SECONDS)
         try:
             return Reading(str(found["language"]), float(found["confidence"]))
         except (KeyError, TypeError, ValueError):
@@ -91,11 +100,11 @@ class Neighbours:
     async def search(self, text: str, language: str, history: Sequence[dict[str, str]]) -> dict[str, Any]:
         """The brain's own answer without Rasa; raises NeighbourDown."""
         body = {"text": text, "language": language, "history": list(history), "k": 5}
-        return await self._ask(self._brain, "brain", "/search", body, SEARCH_SECONDS)
+        return await self._ask("brain", "/search", body, SEARCH_SECONDS)
 
     async def passages(self, articles: list[dict[str, Any]]) -> dict[str, Any]:
         """Articles cut into passages with their vectors, for an import; may take a minute."""
-        return await self._ask(self._brain, "brain", "/passages", {"articles": articles}, 300)
+        return await self._ask("brain", "/passages", {"articles": articles}, 300)
 
     async def turn(self, question: Question, *, seconds: float = RASA_SECONDS) -> RasaTurn:
         """One turn of the dialogue; raises NeighbourDown. Asking twice for a touchpoint is harmless."""
@@ -110,7 +119,7 @@ class Neighbours:
             "given_up": list(question.given_up),
             "facts": question.facts,
         }
-        found = await self._ask(self._rasa, "rasa", "/webhooks/civicline/turn", body, seconds)
+        found = await self._ask("rasa", "/webhooks/civicline/turn", body, seconds)
         messages = tuple(m for m in found.get("messages") or () if isinstance(m, dict))
         if not messages and not found.get("repeated"):
             # A failed action leaves Rasa answering "200 []": that is a failure, not silence.
@@ -127,48 +136,44 @@ class Neighbours:
     async def alive(self) -> dict[str, bool]:
         """Whether each neighbour says it is ready, for /readyz."""
         return {
-            "brain": await _ok(self._brain, "/healthz"),
-            "rasa": await _ok(self._rasa, "/webhooks/civicline/"),
+            "brain": await self._ok("brain", "/healthz"),
+            "rasa": await self._ok("rasa", "/webhooks/civicline/"),
         }
 
     async def health(self) -> dict[str, Any]:
         """What the brain says of itself; empty when it is away."""
         try:
-            return dict((await self._brain.get("/healthz", timeout=2)).json())
-        except (httpx.HTTPError, ValueError):
+            async with asyncio.timeout(2), self._client.get(f"{self._urls['brain']}/healthz") as answer:
+                return dict(await answer.json())
+        except (aiohttp.ClientError, TimeoutError, ValueError):
             return {}
 
-    async def _ask(
-        self, client: httpx.AsyncClient, who: str, path: str, body: dict[str, Any], seconds: float
-    ) -> dict[str, Any]:
+    async def _ask(self, who: str, path: str, body: dict[str, Any], seconds: float) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(seconds):
-                answer = await client.post(path, json=body, timeout=httpx.Timeout(None, connect=0.5))
+            async with (
+                asyncio.timeout(seconds),
+                self._client.post(f"{self._urls[who]}{path}", json=body, allow_redirects=False) as answer,
+            ):
+                status, words = answer.status, await answer.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NeighbourDown(who, type(error).__name__) from None
         except TimeoutError:
             raise NeighbourDown(who, f"no answer in {seconds} s", late=True) from None
-        except (httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+        except aiohttp.ClientError as error:
             raise NeighbourDown(who, type(error).__name__, late=True) from None
-        except httpx.HTTPError as error:
-            raise NeighbourDown(who, type(error).__name__) from None
-        if answer.status_code != 200:
-            raise NeighbourDown(who, f"HTTP {answer.status_code}")
+        if status != 200:
+            raise NeighbourDown(who, f"HTTP {status}")
         try:
-            found = answer.json()
+            found = json.loads(words)
         except ValueError:
             found = None
         if not isinstance(found, dict):
             raise NeighbourDown(who, "its answer is no JSON object")
         return found
 
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Reading the authorities' certificates takes 50 ms, once."""
-    return httpx.create_ssl_context()
-
-
-async def _ok(client: httpx.AsyncClient, path: str) -> bool:
-    try:
-        return (await client.get(path, timeout=2)).status_code == 200
-    except httpx.HTTPError:
-        return False
+    async def _ok(self, who: str, path: str) -> bool:
+        try:
+            async with asyncio.timeout(2), self._client.get(f"{self._urls[who]}{path}") as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
