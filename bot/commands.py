@@ -40,13 +40,24 @@ def answers(
         _print_json(result)
         return
     rows = [
-        [language or "-", figures["queries"], *figures["recall"].values(), figures["hit"]["5"], figures["mrr"]]
+        [
+            language or "-",
+            figures["queries"],
+            *figures["recall"].values(),
+            figures["hit"]["5"],
+            figures["mrr"],
+        ]
         for language, figures in [("all", result), *result["by_language"].items()]
     ]
     _table(["language", "questions", "R@1", "R@3", "R@5", "R@10", "hit@5", "MRR"], rows)
     _table(
         ["answered", "refusal AUC", "p50 ms", "p95 ms", "articles", "passages"],
-        [[result[name] for name in ("answered_rate", "refusal_auc", "p50_ms", "p95_ms", "articles", "passages")]],
+        [
+            [
+                result[name]
+                for name in ("answered_rate", "refusal_auc", "p50_ms", "p95_ms", "articles", "passages")
+            ]
+        ],
     )
 
 
@@ -134,7 +145,11 @@ def kb_search(
     asked = {"text": text, "language": language or None, "history": [], "k": k}
     try:
         response = httpx.post(
-            f"{url}/search", json=asked, headers={"X-Internal-Secret": internal_secret()}, timeout=30, trust_env=False
+            f"{url}/search",
+            json=asked,
+            headers={"X-Internal-Secret": internal_secret()},
+            timeout=30,
+            trust_env=False,
         )
     except httpx.HTTPError as error:
         _stop(f"The brain at {url} does not answer ({type(error).__name__}): start it with `civicline up`.")
@@ -148,7 +163,13 @@ def kb_search(
     _table(
         ["score", "article", "language", "title", "quote"],
         [
-            [f"{p['score']:.2f}", p["article"], p["language"], p["title"], p["quote"][:160].replace("\n", " ")]
+            [
+                f"{p['score']:.2f}",
+                p["article"],
+                p["language"],
+                p["title"],
+                p["quote"][:160].replace("\n", " "),
+            ]
             for p in answer["passages"]
         ],
     )

@@ -101,7 +101,9 @@ def _by_script(sample: str, script: str, hint: str | None) -> str:
     if script == "arabic":
         if _URDU.search(sample):
             return "ur"
-        return "fa" if _PERSIAN.search(sample) else hint if hint in ("fa", "ur") and len(sample) < 12 else "ar"
+        return (
+            "fa" if _PERSIAN.search(sample) else hint if hint in ("fa", "ur") and len(sample) < 12 else "ar"
+        )
     return _ALONE[script]
 
 

@@ -308,7 +308,9 @@ class Guard:
         headers = dict(scope["headers"])
         given = headers.get(b"x-internal-secret", b"")
         if scope["path"] != "/healthz" and not hmac.compare_digest(given, self._secret):
-            await JSONResponse({"error": "the internal secret is missing or wrong"}, 403)(scope, receive, send)
+            await JSONResponse({"error": "the internal secret is missing or wrong"}, 403)(
+                scope, receive, send
+            )
             return
         too_large = JSONResponse(
             {"error": f"a call may hold {LARGEST_BODY // 1024 // 1024} MB"}, 413, {"connection": "close"}

@@ -80,7 +80,9 @@ def _secret(env: dict[str, str], name: str) -> str:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise SettingsError(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
+            raise SettingsError(
+                f"{name}_FILE names {path}, which cannot be read: {error.strerror}."
+            ) from error
     return env.get(name, "").strip()
 
 

@@ -72,7 +72,9 @@ def load(settings: Settings, model: Path) -> Turns:
     if not settings.secret:
         raise SettingsError("INTERNAL_SECRET is not set: the assistant answers only processes that know it.")
     if not settings.database_url:
-        raise SettingsError("RASA_DATABASE_URL is not set: the assistant keeps its conversations in PostgreSQL.")
+        raise SettingsError(
+            "RASA_DATABASE_URL is not set: the assistant keeps its conversations in PostgreSQL."
+        )
     # endpoints.yml and credentials.yml name these variables.
     os.environ["BRAIN_URL"] = settings.brain_url
     os.environ["INTERNAL_SECRET"] = settings.secret

@@ -53,7 +53,9 @@ def read_queries(paths: Sequence[Path]) -> list[Query]:
     ]
 
 
-def snapshot_of(articles: Sequence[Article], vectors: VectorStore, fingerprint: str, progress: Progress) -> Snapshot:
+def snapshot_of(
+    articles: Sequence[Article], vectors: VectorStore, fingerprint: str, progress: Progress
+) -> Snapshot:
     """Return a temporary snapshot of articles, made as the hub's import makes one."""
     passages = [(article, passage) for article in articles for passage in split(article)]
     rows = [

@@ -71,7 +71,9 @@ def summary(utterances: Sequence[Utterance], predicted: Sequence[str]) -> dict[s
         "by_intent": {
             intent: {
                 "recall": round(right[intent] / n, 4),
-                "precision": round(right[intent] / predicted_count[intent], 4) if predicted_count[intent] else 0.0,
+                "precision": round(right[intent] / predicted_count[intent], 4)
+                if predicted_count[intent]
+                else 0.0,
                 "n": n,
             }
             for intent, n in sorted(expected_count.items())

@@ -10,7 +10,9 @@ from bot.evaluate.files import Progress, records, silent
 
 def read_texts(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (text, language) of each line."""
-    return [(record["text"], str(record["lang"]).lower()) for path in paths for record in records(path, _wrong)]
+    return [
+        (record["text"], str(record["lang"]).lower()) for path in paths for record in records(path, _wrong)
+    ]
 
 
 def measure(
@@ -32,7 +34,8 @@ def measure(
     return {
         "accuracy": round(sum(total) / len(total), 4),
         "by_language": {
-            code: {"accuracy": round(sum(ones) / len(ones), 4), "n": len(ones)} for code, ones in sorted(right.items())
+            code: {"accuracy": round(sum(ones) / len(ones), 4), "n": len(ones)}
+            for code, ones in sorted(right.items())
         },
         "n": len(total),
         "errors": errors[:200],

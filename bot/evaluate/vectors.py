@@ -20,7 +20,9 @@ class VectorStore:
         self._embedder = embedder
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=30)
-        self._database.execute("CREATE TABLE IF NOT EXISTS vector (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS vector (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID"
+        )
 
     def encode(self, texts: Sequence[str], languages: Sequence[str], progress: Progress = silent) -> Vectors:
         """Return one row per passage text, computing only those never seen before."""

@@ -71,13 +71,19 @@ def _readable(folder: Path) -> list[Article]:
 def _dates(article: Article, today: date) -> Iterator[Finding]:
     until = article.valid_until
     if until and until < today:
-        yield Finding(Weight.ERROR, article.origin, f"expired on {until}: residents still get it as an answer")
+        yield Finding(
+            Weight.ERROR, article.origin, f"expired on {until}: residents still get it as an answer"
+        )
     elif until and until < today + SOON:
         yield Finding(Weight.WARNING, article.origin, f"expires on {until}")
     if article.reviewed and article.reviewed > today:
-        yield Finding(Weight.WARNING, article.origin, f"its review date {article.reviewed} lies in the future")
+        yield Finding(
+            Weight.WARNING, article.origin, f"its review date {article.reviewed} lies in the future"
+        )
     if article.reviewed and until and until < article.reviewed:
-        yield Finding(Weight.ERROR, article.origin, f"expires on {until}, before its review on {article.reviewed}")
+        yield Finding(
+            Weight.ERROR, article.origin, f"expires on {until}, before its review on {article.reviewed}"
+        )
 
 
 def _entries(article: Article) -> Iterator[Finding]:

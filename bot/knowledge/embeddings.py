@@ -54,9 +54,7 @@ LONGEST_TEXT = 4_000
 # Passages are embedded in small groups, so that a citizen's question waits for one group at most.
 GROUP = 4
 
-_PART = re.compile(
-    r"^(?P<name>.+?)(?::(?P<but>-?)(?P<language>[a-z]{2}))?(?:\*(?P<weight>\d*\.?\d+))?$"
-)
+_PART = re.compile(r"^(?P<name>.+?)(?::(?P<but>-?)(?P<language>[a-z]{2}))?(?:\*(?P<weight>\d*\.?\d+))?$")
 
 
 class Role(StrEnum):
@@ -149,7 +147,11 @@ class SentenceTransformerModel:
         """Return one row per text, with the model's own prompt for questions where it has one."""
         encode = self._model.encode_query if role is Role.QUERY else self._model.encode_document
         vectors = encode(
-            list(texts), batch_size=16, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
+            list(texts),
+            batch_size=16,
+            show_progress_bar=False,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
         )
         return np.asarray(vectors, dtype=np.float32)
 
@@ -275,7 +277,11 @@ def _parse(part: str) -> Part:
 @cache
 def _load(name: str) -> Model:
     """Return a model, loaded once in a process: models never change."""
-    bundled: dict[str, type[Model]] = {"use": UniversalSentenceEncoder, "e5": MultilingualE5, "minilm": MiniLM}
+    bundled: dict[str, type[Model]] = {
+        "use": UniversalSentenceEncoder,
+        "e5": MultilingualE5,
+        "minilm": MiniLM,
+    }
     return bundled[name]() if name in bundled else SentenceTransformerModel(name)
 
 

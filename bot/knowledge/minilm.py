@@ -92,7 +92,8 @@ class Encoder:
         scores /= scores.sum(axis=-1, keepdims=True)
         seen = (scores @ value).transpose(0, 2, 1, 3).reshape(batch, length, width)
         hidden = self._norm(
-            hidden + self._project(seen, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm"
+            hidden + self._project(seen, f"{name}.attention.output.dense"),
+            f"{name}.attention.output.LayerNorm",
         )
         inner = self._project(hidden, f"{name}.intermediate.dense")
         inner *= 0.5 * (1 + erf(inner * np.float32(math.sqrt(0.5))))

@@ -117,7 +117,9 @@ def build(meta: Meta, rows: Sequence[Row], vectors: Vectors) -> Snapshot:
     ids = np.fromiter((row.passage for row in rows), dtype=np.int64, count=len(rows))
     repeated, counts = np.unique(ids, return_counts=True)
     if len(repeated) < len(ids):
-        raise BrokenSnapshot(f"version {meta.version}: passage {repeated[counts > 1][0]} stands {counts.max()} times")
+        raise BrokenSnapshot(
+            f"version {meta.version}: passage {repeated[counts > 1][0]} stands {counts.max()} times"
+        )
     sizes = Counter(row.language for row in rows)
     names = [row.language if sizes[row.language] >= SMALLEST_GROUP else REST for row in rows]
     indexes = {}
@@ -196,7 +198,8 @@ class Cache:
                 raise BrokenSnapshot(f"{name} is damaged")
         rows = _rows((folder / "passages.jsonl").read_bytes())
         indexes = {
-            path.stem.removeprefix("index-"): VectorIndex.read(path) for path in sorted(folder.glob("index-*.faiss"))
+            path.stem.removeprefix("index-"): VectorIndex.read(path)
+            for path in sorted(folder.glob("index-*.faiss"))
         }
         return _assemble(meta, tuple(rows), indexes)
 

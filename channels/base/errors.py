@@ -1,11 +1,11 @@
 """The only ways in which a channel may fail.
 
-    ChannelError
-    ├── NotAuthentic       the request did not come from the provider: 403, nothing is stored
-    ├── Malformed          the caller is ours (web chat, console) and sent nonsense: 4xx with a reason
-    ├── TemporaryFailure   try again later, with backoff; `retry_after` and `whole_channel` say how
-    ├── PermanentFailure   never try again; the address may be unreachable or opted out
-    └── UncertainFailure   it may or may not have left: look it up before sending again
+ChannelError
+├── NotAuthentic       the request did not come from the provider: 403, nothing is stored
+├── Malformed          the caller is ours (web chat, console) and sent nonsense: 4xx with a reason
+├── TemporaryFailure   try again later, with backoff; `retry_after` and `whole_channel` say how
+├── PermanentFailure   never try again; the address may be unreachable or opted out
+└── UncertainFailure   it may or may not have left: look it up before sending again
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ class Brain:
                 response.raise_for_status()
                 answer = response.json()
             except (requests.RequestException, ValueError) as error:
-                raise BrainAway(f"The brain at {self.url} does not answer: {type(error).__name__}.") from error
+                raise BrainAway(
+                    f"The brain at {self.url} does not answer: {type(error).__name__}."
+                ) from error
             rows.append(self._rows(answer, len(batch)))
         return np.vstack(rows)
 

@@ -1,9 +1,9 @@
 """The input channel that only the hub speaks to: one turn in, its messages out.
 
-    POST /webhooks/civicline/turn    one touchpoint -> {"touchpoint", "repeated", "intent", "form", "asking", "messages"}
-    POST /webhooks/civicline/parse   {"texts": [...]} -> {"intents": [{"name", "confidence", "fallback", "ranking"}]}
-    POST /webhooks/civicline/forget  {"conversations": [...]} -> 204
-    GET  /webhooks/civicline/        {"ready", "fingerprint", "model"}
+POST /webhooks/civicline/turn    one touchpoint -> {"touchpoint", "repeated", "intent", "form", "asking", "messages"}
+POST /webhooks/civicline/parse   {"texts": [...]} -> {"intents": [{"name", "confidence", "fallback", "ranking"}]}
+POST /webhooks/civicline/forget  {"conversations": [...]} -> 204
+GET  /webhooks/civicline/        {"ready", "fingerprint", "model"}
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ class CiviclineInput(InputChannel):
             try:
                 return await handler(request)
             except ValidationError as error:
-                said = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
+                said = "; ".join(
+                    f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5]
+                )
                 return _error(422, said)
             except ValueError:
                 return _error(422, "the body is no JSON")

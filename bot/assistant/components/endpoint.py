@@ -39,7 +39,9 @@ class BrainEndpoint(EndpointConfig):
         async with self._session.request(method, self.url, **kwargs) as response:
             body = await response.read()
             if response.status >= 400:
-                raise ClientResponseError(response.status, response.reason or "", body.decode(errors="replace"))
+                raise ClientResponseError(
+                    response.status, response.reason or "", body.decode(errors="replace")
+                )
             return await response.json()
 
     async def close(self) -> None:

@@ -16,12 +16,15 @@ _FIELDS = ("touchpoint", "conversation", "status", "intent", "repeated", "ms")
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
         }
-        line.update({name: getattr(record, name) for name in _FIELDS if getattr(record, name, None) is not None})
+        line.update(
+            {name: getattr(record, name) for name in _FIELDS if getattr(record, name, None) is not None}
+        )
         if record.exc_info:
             # Frames only: the message of an exception may repeat what a resident wrote.
             frames, kind = [], record.exc_info[0]

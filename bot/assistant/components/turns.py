@@ -122,7 +122,11 @@ class Turns(MessageProcessor):
                 await known
                 outcome = await self._answer(tracker, turn)
                 await self.trackers.keep(
-                    tracker, kept.revision, turn.touchpoint, json.dumps(outcome, ensure_ascii=False), turn.given_up
+                    tracker,
+                    kept.revision,
+                    turn.touchpoint,
+                    json.dumps(outcome, ensure_ascii=False),
+                    turn.given_up,
                 )
                 return outcome
             finally:
@@ -183,13 +187,19 @@ class Turns(MessageProcessor):
             return _named(FALLBACK_INTENT, 0.0)
         message = UserMessage(turn.words[:UNDERSTOOD_CHARACTERS])
         parsed = self._parse_message_with_graph(message, tracker)
-        return {"intent": parsed["intent"], "entities": [], "intent_ranking": parsed.get("intent_ranking", [])}
+        return {
+            "intent": parsed["intent"],
+            "entities": [],
+            "intent_ranking": parsed.get("intent_ranking", []),
+        }
 
     def _undone(self, tracker: DialogueStateTracker, given_up: Sequence[Text]) -> DialogueStateTracker:
         """Return the tracker as it was before the given-up turns at its end; slots are replayed."""
         events = list(tracker.events)
         while True:
-            at = next((at for at in reversed(range(len(events))) if isinstance(events[at], UserUttered)), None)
+            at = next(
+                (at for at in reversed(range(len(events))) if isinstance(events[at], UserUttered)), None
+            )
             if at is None or events[at].message_id not in given_up:  # type: ignore[attr-defined]
                 break
             events = events[:at]

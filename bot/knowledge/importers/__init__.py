@@ -63,7 +63,9 @@ def _repeated(articles: list[Article]) -> Iterator[Problem]:
     for article in articles:
         key = (article.article, article.language)
         if key in first:
-            place, _, line = article.origin.rpartition(":") if ":" in article.origin else (article.origin, "", "")
+            place, _, line = (
+                article.origin.rpartition(":") if ":" in article.origin else (article.origin, "", "")
+            )
             yield Problem(
                 place,
                 int(line) if line.isdigit() else None,

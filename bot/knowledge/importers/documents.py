@@ -120,7 +120,8 @@ def _article(article: str, name: str, title: str, text: str, declared: str, url:
     return Article(
         article=article,
         language=code,
-        title=_SPACES.sub(" ", title).strip() or Path(article).name.replace("-", " ").replace("_", " ").capitalize(),
+        title=_SPACES.sub(" ", title).strip()
+        or Path(article).name.replace("-", " ").replace("_", " ").capitalize(),
         text=re.sub(r"\n{3,}", "\n\n", tidy).strip(),
         url=url,
         source=url or name,

@@ -46,11 +46,15 @@ def read(path: Path, name: str) -> list[Article]:
             dates[key] = as_date(front.get(key))
         except ValueError:
             problems.append(
-                Problem(name, _line_of(text, key), f"{key} must be a date such as 2026-09-14, not {front[key]!r}")
+                Problem(
+                    name, _line_of(text, key), f"{key} must be a date such as 2026-09-14, not {front[key]!r}"
+                )
             )
     identity, code = _identity(name, front, body)
     if not is_language(code):
-        problems.append(Problem(name, _line_of(text, "language"), f"{code!r} is no language code such as 'en'"))
+        problems.append(
+            Problem(name, _line_of(text, "language"), f"{code!r} is no language code such as 'en'")
+        )
     if problems:
         raise ImportFailed(problems)
     source = str(front.get("source") or "").strip()
@@ -60,7 +64,9 @@ def read(path: Path, name: str) -> list[Article]:
             language=code,
             title=str(title).strip(),
             text=body.strip(),
-            url=str(front.get("url") or (source if source.startswith(("http://", "https://")) else "")).strip(),
+            url=str(
+                front.get("url") or (source if source.startswith(("http://", "https://")) else "")
+            ).strip(),
             questions=tuple(question.strip() for question in questions if question.strip()),
             owner=str(front.get("owner") or "").strip(),
             source=source,
@@ -86,10 +92,16 @@ def _front_matter(text: str, name: str) -> tuple[dict[str, Any], str, int]:
         line = mark.line + 2 if mark else 1
         raise ImportFailed([Problem(name, line, f"the front matter cannot be read ({what})")]) from error
     except ValueError as error:  # a date such as 2026-13-40
-        raise ImportFailed([Problem(name, 1, f"the front matter holds an impossible date ({error})")]) from error
+        raise ImportFailed(
+            [Problem(name, 1, f"the front matter holds an impossible date ({error})")]
+        ) from error
     if not isinstance(front, dict):
         raise ImportFailed([Problem(name, 2, "the front matter must be lines of 'name: value'")])
-    return {str(key): value for key, value in front.items()}, text[match.end() :], text.count("\n", 0, match.end()) + 1
+    return (
+        {str(key): value for key, value in front.items()},
+        text[match.end() :],
+        text.count("\n", 0, match.end()) + 1,
+    )
 
 
 def _identity(name: str, front: dict[str, Any], body: str) -> tuple[str, str]:

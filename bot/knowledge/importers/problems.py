@@ -37,7 +37,9 @@ def read_bytes(path: Path, name: str, largest: int = LARGEST_FILE) -> bytes:
         size = path.stat().st_size
         if size > largest:
             limit = largest // 1024 // 1024
-            raise ImportFailed([Problem(name, None, f"the file has {size // 1024 // 1024} MB; {limit} are allowed")])
+            raise ImportFailed(
+                [Problem(name, None, f"the file has {size // 1024 // 1024} MB; {limit} are allowed")]
+            )
         return path.read_bytes()
     except OSError as error:
         raise ImportFailed([Problem(name, None, f"cannot be read: {error.strerror}")]) from error

@@ -90,7 +90,9 @@ class _PrivateAddressError(Exception):
 class _Connection(http.client.HTTPConnection):
     """A connection that looks at the address it is about to reach."""
 
-    def __init__(self, secure: bool, host: str, port: int | None, allow_private: bool, deadline: float) -> None:
+    def __init__(
+        self, secure: bool, host: str, port: int | None, allow_private: bool, deadline: float
+    ) -> None:
         super().__init__(host, port or (443 if secure else 80))
         self._secure = secure
         self._allow_private = allow_private

@@ -52,7 +52,9 @@ def test_chinese_is_cut_though_it_has_no_spaces() -> None:
 
 
 def test_title_questions_and_body_become_passages_in_order() -> None:
-    article = Article("a/b", "en", "A title", "Intro.\n\n## Opening hours\nMonday to Friday.", questions=("Open?",))
+    article = Article(
+        "a/b", "en", "A title", "Intro.\n\n## Opening hours\nMonday to Friday.", questions=("Open?",)
+    )
     passages = split(article)
     assert [passage.kind for passage in passages] == [Kind.TITLE, Kind.QUESTION, Kind.BODY, Kind.BODY]
     assert [passage.ordinal for passage in passages] == [0, 1, 2, 3]

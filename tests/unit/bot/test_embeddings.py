@@ -73,9 +73,10 @@ def test_waiting_for_vectors_does_not_block_the_event_loop(embedder: Embedder) -
 def test_the_packaged_minilm_works_through_sentence_transformers() -> None:
     minilm = Embedder("minilm")
     assert minilm.dimensions == 384
-    near, far = minilm.encode(["rubbish collection day", "marriage certificate"]) @ minilm.encode(
-        ["When is the trash picked up?"]
-    ).T
+    near, far = (
+        minilm.encode(["rubbish collection day", "marriage certificate"])
+        @ minilm.encode(["When is the trash picked up?"]).T
+    )
     assert near > far
 
 

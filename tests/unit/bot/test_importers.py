@@ -65,7 +65,12 @@ def test_json_lines_become_articles(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "articles.jsonl", "\n".join(map(json.dumps, lines)) + "\n\n")
     first, second = importers.read(path)
-    assert (first.article, first.title, first.url, first.language) == ("a#1", "Bins", "https://x.example/", "en")
+    assert (first.article, first.title, first.url, first.language) == (
+        "a#1",
+        "Bins",
+        "https://x.example/",
+        "en",
+    )
     assert (second.article, second.title, second.questions) == ("2", "", ("Wann?",))
 
 
@@ -79,7 +84,7 @@ def test_each_wrong_line_is_named(tmp_path: Path) -> None:
     assert said[0].startswith("a.jsonl, line 2: this is no JSON")
     assert said[1] == 'a.jsonl, line 3: "id" is missing.'
     assert said[2] == "a.jsonl, line 4: \"text\" of article '4' is missing or empty."
-    assert said[3] == "a.jsonl, line 5: \"lang\" of article '5' must be a language code such as \"en\"."
+    assert said[3] == 'a.jsonl, line 5: "lang" of article \'5\' must be a language code such as "en".'
 
 
 def test_an_article_that_stands_twice_is_named_with_both_places(tmp_path: Path) -> None:
@@ -108,7 +113,9 @@ def test_markdown_with_front_matter(tmp_path: Path) -> None:
 
 
 def test_plain_markdown_takes_its_heading_as_title(tmp_path: Path) -> None:
-    (article,) = importers.read(write(tmp_path / "street-lights.md", "# Street lights\n\nTell us which light is out."))
+    (article,) = importers.read(
+        write(tmp_path / "street-lights.md", "# Street lights\n\nTell us which light is out.")
+    )
     assert (article.article, article.title, article.language) == ("street-lights", "Street lights", "en")
     assert article.text == "Tell us which light is out."
 
@@ -117,9 +124,15 @@ def test_plain_markdown_takes_its_heading_as_title(tmp_path: Path) -> None:
     ("front", "said"),
     [
         ("title: A\n", "a.md, line 1: the front matter begins with '---' but never ends with '---'."),
-        ("title: A\nvalid_until: soon\n---\nx", "a.md, line 3: valid_until must be a date such as 2026-09-14, not 'soon'."),
+        (
+            "title: A\nvalid_until: soon\n---\nx",
+            "a.md, line 3: valid_until must be a date such as 2026-09-14, not 'soon'.",
+        ),
         ("titel: A\ntitle: B\n---\nx", "a.md, line 2: 'titel' is no known entry"),
-        ("title: A\nquestions: What?\n---\nx", "a.md, line 3: the questions must be a list, one '- ...?' a line."),
+        (
+            "title: A\nquestions: What?\n---\nx",
+            "a.md, line 3: the questions must be a list, one '- ...?' a line.",
+        ),
         ("title: A\n---\n \n", "a.md, line 4: the article has no text."),
         ("title: [A\n---\nx", "a.md, line 3: the front matter cannot be read"),
         ("title: A\nreviewed: 2026-13-40\n---\nx", "a.md, line"),
@@ -200,7 +213,10 @@ def website() -> Iterator[str]:
                 self.send_header("Location", "/muebles")
                 self.end_headers()
                 return
-            kinds = {"/muebles": ("text/html", HTML), "/p": ("application/pdf", pdf("Some words in a document."))}
+            kinds = {
+                "/muebles": ("text/html", HTML),
+                "/p": ("application/pdf", pdf("Some words in a document.")),
+            }
             kind, body = kinds.get(self.path, ("image/png", b"\x89PNG"))
             self.send_response(404 if self.path == "/gone" else 200)
             self.send_header("Content-Type", kind)
@@ -226,9 +242,13 @@ def test_a_url_becomes_an_article_with_its_address(website: str) -> None:
     assert "Some words" in document.text
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "10.0.0.1", "169.254.169.254", "192.168.1.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "10.0.0.1", "169.254.169.254", "192.168.1.1"]
+)
 def test_a_private_address_is_refused(host: str) -> None:
-    assert problems(f"http://{host}:9/")[0].endswith("it leads to a private address; allow that explicitly if you mean it.")
+    assert problems(f"http://{host}:9/")[0].endswith(
+        "it leads to a private address; allow that explicitly if you mean it."
+    )
 
 
 def test_a_redirect_to_a_private_address_is_no_way_round(website: str) -> None:
@@ -236,7 +256,8 @@ def test_a_redirect_to_a_private_address_is_no_way_round(website: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("/gone", "the server answered 404"), ("/picture", "it is image/png; HTML, PDF and DOCX")]
+    ("path", "said"),
+    [("/gone", "the server answered 404"), ("/picture", "it is image/png; HTML, PDF and DOCX")],
 )
 def test_what_a_server_says_is_passed_on(website: str, path: str, said: str) -> None:
     assert said in problems(website + path, allow_private=True)[0]

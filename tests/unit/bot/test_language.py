@@ -33,12 +33,16 @@ def test_a_sentence_is_recognised(text: str, expected: str) -> None:
     assert read(text).language == expected
 
 
-@pytest.mark.parametrize("text", ["ok", "Mill Lane 4", "12", "👍", "", "   ", "...", "https://example.com/page"])
+@pytest.mark.parametrize(
+    "text", ["ok", "Mill Lane 4", "12", "👍", "", "   ", "...", "https://example.com/page"]
+)
 def test_a_turn_that_says_little_keeps_the_conversations_language(text: str) -> None:
     assert read(text, "de").language == "de"
 
 
-@pytest.mark.parametrize(("text", "expected"), [("Hola, buenos días", "es"), ("مرحبا", "ar"), ("merci beaucoup", "fr")])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Hola, buenos días", "es"), ("مرحبا", "ar"), ("merci beaucoup", "fr")]
+)
 def test_a_clear_change_of_language_is_followed(text: str, expected: str) -> None:
     assert read(text, "en").language == expected
 

@@ -22,7 +22,8 @@ from bot.knowledge.snapshots import BrokenSnapshot, Cache, Meta, Row, Snapshot, 
 
 def rows(count: int, version: int = 1) -> list[Row]:
     return [
-        Row(at + 1, f"t/a{at}", version, "en", f"Title {at}", "", "body", 0, f"text number {at}") for at in range(count)
+        Row(at + 1, f"t/a{at}", version, "en", f"Title {at}", "", "body", 0, f"text number {at}")
+        for at in range(count)
     ]
 
 
@@ -119,8 +120,10 @@ def test_questions_go_on_while_versions_change(
     versions = []
     for number in (1, 2):
         made = make_snapshot(
-            [Article(f"v{number}/bins", "en", f"Bins {number}", f"The bin comes on day {number}."),
-             Article(f"v{number}/park", "en", f"Park {number}", f"The park closes at {number} o'clock.")]
+            [
+                Article(f"v{number}/bins", "en", f"Bins {number}", f"The bin comes on day {number}."),
+                Article(f"v{number}/park", "en", f"Park {number}", f"The park closes at {number} o'clock."),
+            ]
         )
         versions.append(Snapshot(Meta(number, *list(asdict(made.meta).values())[1:]), *_rest(made)))
     question = embedder.encode(["When does the bin come?"])
