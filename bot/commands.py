@@ -111,13 +111,13 @@ def kb_check(
 ) -> None:
     """Look for wrong front matter, expired and doubled articles, broken links, missing translations."""
     from dataclasses import asdict
-    from datetime import date
+    from datetime import datetime
 
     from bot.knowledge.check import Weight, check
     from bot.settings import city_folder, city_languages
 
     city = city_folder()
-    findings = check(folder or city / "knowledge", date.today(), city_languages(city))
+    findings = check(folder or city / "knowledge", datetime.now().astimezone().date(), city_languages(city))
     if as_json:
         _print_json([asdict(finding) for finding in findings])
     elif findings:

@@ -139,7 +139,7 @@ def _common_words(sample: str) -> Counter[str]:
         word = match.group().replace("’", "'")
         head, quote, _ = word.partition("'")
         for code, words in _stored()[0].items():
-            found[code] += word in words or bool(quote) and head + quote in words
+            found[code] += word in words or (bool(quote) and head + quote in words)
     return found
 
 

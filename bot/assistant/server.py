@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 # Said before Rasa is imported: it reports home unless told not to, and numpy
 # takes every core unless told not to.

@@ -153,7 +153,7 @@ def _hard_split(sentence: str) -> Iterator[str]:
     waiting: list[str] = []
     size = 0
     step = 2 * PASSAGE_WORDS  # in characters, where there is no space to cut at
-    for word in (word[at : at + step] for word in sentence.split() for at in range(0, len(word), step)):
+    for word in (whole[at : at + step] for whole in sentence.split() for at in range(0, len(whole), step)):
         length = word_count(word)
         if waiting and size + length > PASSAGE_WORDS:
             yield " ".join(waiting)

@@ -44,7 +44,7 @@ ARTICLES = [
     {
         "article": "libraries/library-card",
         "title": "Library card",
-        "text": "A library card is free for everyone who lives in the city. Bring an identity card to any branch.",
+        "text": "A library card is free for everyone who lives here. Bring an identity card to any branch.",
         "questions": ["How do I join the library?", "How much does a library card cost?"],
     },
 ]

@@ -1,7 +1,9 @@
 """The input channel that only the hub speaks to: one turn in, its messages out.
 
-POST /webhooks/civicline/turn    one touchpoint -> {"touchpoint", "repeated", "intent", "form", "asking", "messages"}
-POST /webhooks/civicline/parse   {"texts": [...]} -> {"intents": [{"name", "confidence", "fallback", "ranking"}]}
+POST /webhooks/civicline/turn    one touchpoint
+                                 -> {"touchpoint", "repeated", "intent", "form", "asking", "messages"}
+POST /webhooks/civicline/parse   {"texts": [...]}
+                                 -> {"intents": [{"name", "confidence", "fallback", "ranking"}]}
 POST /webhooks/civicline/forget  {"conversations": [...]} -> 204
 GET  /webhooks/civicline/        {"ready", "fingerprint", "model"}
 """

@@ -173,7 +173,7 @@ class Trackers(TrackerStore):
         parameters = {"conversations": list(conversations)}
         for table in ("tracker", "turn"):
             await self._run(
-                f"DELETE FROM assistant.{table} WHERE conversation = ANY(%(conversations)s) RETURNING 1",
+                f"DELETE FROM assistant.{table} WHERE conversation = ANY(%(conversations)s) RETURNING 1",  # noqa: S608
                 parameters,
             )
 

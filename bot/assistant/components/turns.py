@@ -209,7 +209,7 @@ class Turns(MessageProcessor):
 
     @contextlib.asynccontextmanager
     async def _alone(self, conversation: Text) -> AsyncIterator[None]:
-        """Hold a conversation; those who wait for it are served in order (Rasa's own lock polls each second)."""
+        """Hold a conversation; who waits for it is served in order (Rasa's own lock polls each second)."""
         lock, users = self._locks.setdefault(conversation, (asyncio.Lock(), []))
         me = object()
         users.append(me)

@@ -39,7 +39,7 @@ class Absent(metaclass=_AbsentType):
 
 def _refuse(name: str) -> NoReturn:
     raise RuntimeError(
-        f"{name} needs TensorFlow, which this assistant does without: use a classical component in config.yml."
+        f"{name} needs TensorFlow, which this assistant does without: use a classical one in config.yml."
     )
 
 
