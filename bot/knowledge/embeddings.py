@@ -298,10 +298,10 @@ def as_sentence_transformer(embedder: "Embedder") -> Any:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import InputModule
 
-    class Encoder(InputModule):  # type: ignore[misc]
+    class Encoder(InputModule):
         """Hands the texts to the embedder instead of a tokenizer and a network."""
 
-        def preprocess(self, inputs: list[str], **_: Any) -> dict[str, Any]:
+        def preprocess(self, inputs: Any, prompt: str | None = None, **_: Any) -> dict[str, Any]:
             return {"sentence_embedding": torch.from_numpy(embedder.encode(inputs).copy())}
 
         def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -313,4 +313,5 @@ def as_sentence_transformer(embedder: "Embedder") -> Any:
         def save(self, *_: Any, **__: Any) -> None:
             raise NotImplementedError("the encoder lives in its package and is not saved again")
 
-    return SentenceTransformer(modules=[Encoder()], device="cpu")
+    encoder: Any = Encoder
+    return SentenceTransformer(modules=[encoder()], device="cpu")

@@ -37,7 +37,7 @@ def features(
         "dense": min(float(scored.dense[best[2]]), CEILING),
         "peak": min(float(scored.dense.max()), CEILING),
         "cosine": float(scored.cosine[best[2]]),
-        "lexical": min(float(scored.words[best[2]]), CEILING),
+        "lexical": float(scored.words[best[2]]),
         "score": min(best[1], 2 * CEILING),
         "margin": min(best[1] - second, CEILING),
         "lead": min(best[1] - fifth, CEILING),

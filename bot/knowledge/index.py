@@ -41,7 +41,7 @@ class VectorIndex:
             raise DuplicatePassage(f"passage {unique[counts > 1][0]} stands {counts.max()} times")
         dimensions = int(vectors.shape[1])
         if len(ids) < large:
-            inner = faiss.IndexFlatIP(dimensions)
+            inner: Any = faiss.IndexFlatIP(dimensions)
         else:
             groups = max(1, int(4 * np.sqrt(len(ids))))
             inner = faiss.index_factory(dimensions, f"IVF{groups},SQ8", faiss.METRIC_INNER_PRODUCT)

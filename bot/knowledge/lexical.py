@@ -11,6 +11,8 @@ from typing import Any
 import bm25s
 import numpy as np
 
+Scores = np.ndarray[Any, np.dtype[np.float32]]
+
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _CJK_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 _ARABIC_ARTICLE = re.compile(r"^(?:وال|بال|كال|فال|ال|لل)(?=.{3,})")
@@ -66,12 +68,17 @@ class LexicalIndex:
             self._rarity = {t: float(np.log(1 + (total - n + 0.5) / (n + 0.5))) for t, n in counts.items()}
         self._unknown = float(np.log(1 + (self._size + 0.5) / 0.5))
 
-    def scores(self, text: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Return the BM25 score of every passage for a question."""
-        known = [token for token in tokens(text) if token in self._rarity]
+    def shares(self, text: str) -> Scores:
+        """Return each passage's BM25 score as a share of what the question's words are worth.
+
+        About 1 where a passage holds all of them, and little where it holds one by chance.
+        """
+        asked = tokens(text)
+        known = [token for token in asked if token in self._rarity]
         if not known:
             return np.zeros(self._size, dtype=np.float32)
-        return np.asarray(self._retriever.get_scores(known), dtype=np.float32)
+        worth = sum(map(self.rarity, asked)) or 1.0
+        return np.asarray(self._retriever.get_scores(known), dtype=np.float32) / np.float32(worth)
 
     def rarity(self, token: str) -> float:
         """Return how telling a token is: its inverse document frequency, highest if unknown."""

