@@ -6,11 +6,14 @@ Heavy imports stand inside the functions, so that `civicline --help` stays fast.
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from bot.evaluate.files import Progress
 
 app = typer.Typer(help="Measure answers, intents and languages on files.", no_args_is_help=True)
 
@@ -142,7 +145,7 @@ def kb_search(
     from bot.settings import internal_secret
 
     url = os.environ.get("BRAIN_URL") or "http://127.0.0.1:8701"
-    asked = {"text": text, "language": language or None, "history": [], "k": k}
+    asked: dict[str, Any] = {"text": text, "language": language or None, "history": [], "k": k}
     try:
         response = httpx.post(
             f"{url}/search",
@@ -201,7 +204,7 @@ def _readable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress() -> Iterator["Progress"]:
     """Show a bar for each step on standard error, where it does not mix with the figures."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -172,7 +172,8 @@ def _version(url: str) -> bytes:
         f"{url}/passages", headers=HEADERS, json={"articles": articles}, timeout=60
     ).raise_for_status()
     made = computed.json()
-    rows, vectors = [], b""
+    rows: list[dict[str, Any]] = []
+    vectors = b""
     for known, article in zip(articles, made["articles"], strict=True):
         for passage in article["passages"]:
             rows.append(

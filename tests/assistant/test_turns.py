@@ -126,15 +126,21 @@ def test_odd_texts_are_answered(resident: Resident, text: str) -> None:
 
 def test_calls_without_the_secret_or_with_a_wrong_body_are_refused(rasa: Rasa) -> None:
     body = {"conversation": "c", "touchpoint": "t", "text": "hello"}
-    for headers in ({}, {"X-Internal-Secret": "wrong"}, {"X-Internal-Secret": "é".encode()}):
+    wrong_ones: tuple[dict[bytes, bytes], ...] = (
+        {},
+        {b"X-Internal-Secret": b"wrong"},
+        {b"X-Internal-Secret": "é".encode()},
+    )
+    for headers in wrong_ones:
         assert httpx.post(f"{rasa.url}/turn", json=body, headers=headers).status_code == 403
-    for wrong in (
+    bodies: tuple[Any, ...] = (
         {"conversation": "c", "text": "hello"},
         {**body, "text": "x" * 20_001},
         {**body, "choice": {"intent": "no_such_intent"}},
         {**body, "history": "none"},
         [],
-    ):
+    )
+    for wrong in bodies:
         answer = httpx.post(f"{rasa.url}/turn", json=wrong, headers=HEADERS)
         assert answer.status_code == 422, wrong
         assert answer.json()["error"]
