@@ -15,7 +15,8 @@ LEAVING = ("cancel", "talk_to_human", "stop_messages")
 QUESTIONS = ("ask_question", "nlu_fallback", "out_of_scope")
 REQUESTS = ("check_request_status", "change_language", "delete_my_data", "export_my_data", "link_channel")
 SMALL_TALK = ("greet", "goodbye", "thank", "help", "affirm", "deny", "complain", "start_messages")
-ANSWERS = ("report_problem", "nlu_fallback", "inform")
+# What says nothing about whom a text was meant for; nonsense is out of scope, too.
+ANSWERS = ("report_problem", "nlu_fallback", "out_of_scope", "inform")
 
 
 def surely(words: Words, turn: Turn, slot: str) -> bool:

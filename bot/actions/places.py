@@ -1,6 +1,7 @@
 """Where a problem is: by the city's list of streets, else by the words around a name."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,12 @@ from bot.actions.words import UNSPACED, Words, plain
 
 LONGEST = 200
 _NUMBER = r"\d{1,4}\s?[a-zA-Z]?"
-_STREET_ZH = re.compile(r"[\u4e00-\u9fff]{1,6}(?:大道|广场|公园|路|街|巷|桥)(?![灯面上口]?[灯面])(?:\d+号)?")
+_ARTICLES = "the|el|la|le|der|die|das|den|dem"
+_BETWEEN = "de|la|del|der|du|des|di|da|do|of|the"
+# 马路, 公路 and 道路 are roads without a name, 路灯 is a street light, 路面 a surface.
+_STREET_ZH = re.compile(
+    r"[\u4e00-\u9fff]{1,6}(?:大道|广场|公园|(?<![马公道])路|街|巷|桥)(?![灯面])(?:\d+号)?"
+)
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,11 @@ class Places:
         names = sorted({*known.get("streets", []), *known.get("districts", [])}, key=len, reverse=True)
         any_street = "|".join(re.escape(name).replace("'", "['’]") for name in names) or r"(?!)"
         before = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in words.before_place)
-        # A capital letter after a preposition, up to what ends a place.
+        kinds = "|".join(re.escape(word) for word in sorted(words.street_words) if not UNSPACED.search(word))
+        # A name in capitals after a preposition, up to what ends a place; "rue" may come before it.
         named = re.compile(
-            rf"(?:^|\s)(?:{before})\s+((?:(?:the|el|la|le|der|die|das|den|dem)\s+)?"
-            rf"(?:{_NUMBER}\s+)?[A-ZÀ-ÞŁŚŻŹĆĘÓİŞĞÇÖÜ][\w.'’-]*(?:\s+(?:[A-ZÀ-ÞŁŚŻŹĆİŞĞÇÖÜ0-9][\w.'’-]*|de|la|del|der|du|des|di|da|do|of|the))*)"
+            rf"(?:^|\s)(?:{before})\s+((?:(?:{_ARTICLES})\s+)?(?:{_NUMBER}\s+)?(?:(?:{kinds})\s+)?"
+            rf"[A-Z][\w.'’-]*(?:\s+(?:[A-Z0-9][\w.'’-]*|{_BETWEEN}))*)"
         )
         return cls(
             re.compile(
@@ -50,12 +57,9 @@ class Places:
         unspaced = _STREET_ZH.search(text) if UNSPACED.search(text) else None
         if unspaced:
             return unspaced.group(0).removeprefix("在")
-        for found in self.named.finditer(text):
-            name = found.group(1).strip(" ,.")
-            said = plain(name).split()
-            if any(word in self.words.street_words for word in said) or _joined(
-                said, self.words.street_words
-            ):
+        for found in self.named.finditer(_bare(text)):
+            name = text[slice(*found.span(1))].strip(" ,.")
+            if _street_like(plain(name).split(), self.words.street_words):
                 return name
         return None
 
@@ -73,9 +77,14 @@ class Places:
         return text.replace(place, " ").strip() if place else text
 
 
-def _joined(said: list[str], street_words: frozenset[str]) -> bool:
-    """German writes the kind of street and its name as one word."""
-    return any(
+def _bare(text: str) -> str:
+    """Return the text without accents, letter for letter, so that positions stay the same."""
+    return "".join(unicodedata.normalize("NFKD", letter)[:1] for letter in text)
+
+
+def _street_like(said: list[str], street_words: frozenset[str]) -> bool:
+    """Whether a name holds a word for a street; German writes it and the name as one word."""
+    return any(word in street_words for word in said) or any(
         word.endswith(ending) and len(word) > len(ending)
         for word in said
         for ending in street_words

@@ -27,9 +27,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 logger = logging.getLogger(__name__)
 
-CANDIDATES = (10.0, 30.0, 100.0)
+CANDIDATES = (6.0, 20.0, 60.0)
 FOLDS = 3
-NGRAM_WEIGHT = 0.6
+NGRAM_WEIGHT = 0.4
 LETTERS_STRENGTH = 10.0
 RANKED = 3
 # Hashing keeps no vocabulary, so that the stored model is arrays and nothing that runs.
