@@ -29,10 +29,11 @@ def router(parts: Parts) -> APIRouter:
             latest = await knowledge.latest_version(session)
             if latest is None or latest.number <= after:
                 return Response(status_code=204)
-            if latest.number not in kept:
+            packed = kept.get(latest.number)
+            if packed is None:
                 packed = await knowledge.snapshot(session, latest)
                 kept.clear()
                 kept[latest.number] = packed
-        return Response(kept[latest.number], media_type="application/zip")
+        return Response(packed, media_type="application/zip")
 
     return routes

@@ -129,7 +129,7 @@ class Worker:
             self._held.pop(task.token, None)
 
     async def _renew(self) -> None:
-        """Prolong every lease in hand; a job whose lease is lost is stopped at once."""
+        """Prolong every lease in hand; a job whose lease is lost is counted, and can commit nothing."""
         while True:
             await asyncio.sleep(queue.LEASE_SECONDS / 3)
             if not self._held:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.database import Database, now
@@ -104,52 +104,66 @@ async def import_articles(
     progress(0, len(missing))
     for start in range(0, len(missing), BATCH):
         batch = missing[start : start + BATCH]
-        found = await brain.passages([article.to_embed() for article, _ in batch])
-        if found["fingerprint"] != fingerprint:
+        try:
+            found = await brain.passages([article.to_embed() for article, _ in batch])
+            same = found["fingerprint"] == fingerprint
+            dimensions = int(found["dimensions"])
+            for (article, name), embedded in zip(batch, found["articles"], strict=True):
+                fresh.append((article, name, embedded["passages"]))
+        except Exception as error:  # it stopped, or says something else than it should
+            why = type(error).__name__
+            raise NotImported(f"The brain stopped answering ({why}), so nothing was imported.") from error
+        if not same:
             raise NotImported("The embedding model changed during the import, so nothing was imported.")
-        dimensions = int(found["dimensions"])
-        for (article, name), embedded in zip(batch, found["articles"], strict=True):
-            fresh.append((article, name, embedded["passages"]))
         progress(min(start + BATCH, len(missing)), len(missing))
     async with database.begin() as session:
-        return await _publish(session, str(fingerprint), dimensions, wanted, fresh, collection, len(articles))
+        return await _publish(session, str(fingerprint), dimensions, articles, fresh, collection)
 
 
 async def _publish(
     session: AsyncSession,
     fingerprint: str,
     dimensions: int,
-    wanted: list[tuple[ArticleIn, str]],
+    articles: Sequence[ArticleIn],
     fresh: list[tuple[ArticleIn, str, list[dict[str, Any]]]],
     collection: str,
-    count: int,
 ) -> Imported:
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     for article, name, passages in fresh:
         await _store(session, article, name, fingerprint, passages)
     stored = await _stored(session, fingerprint)
-    # Somebody may have published while we computed: what they brought from elsewhere stays.
-    keys = {(article.article, article.language) for article, _ in wanted}
-    entries = {stored[(a.article, a.language, a.digest)] for a, _ in wanted}
+    keys = {(article.article, article.language) for article in articles}
+    entries = {stored[(a.article, a.language, a.digest)] for a in articles}
     latest = await latest_version(session)
     before: set[int] = set()
     if latest is not None:
         rows = await session.execute(
             select(
-                ArticleVersion.id, ArticleVersion.article, ArticleVersion.language, ArticleVersion.collection
+                ArticleVersion.id,
+                ArticleVersion.article,
+                ArticleVersion.language,
+                ArticleVersion.digest,
+                ArticleVersion.collection,
             )
             .join(KnowledgeEntry, KnowledgeEntry.article_version_id == ArticleVersion.id)
             .where(KnowledgeEntry.number == latest.number)
         )
         for row in rows:
             before.add(row.id)
-            if (row.article, row.language) not in keys and row.collection != collection:
-                entries.add(row.id)
+            if (row.article, row.language) in keys or row.collection == collection:
+                continue
+            # What comes from elsewhere stays as it is now: somebody may have published while we computed.
+            kept = stored.get((row.article, row.language, row.digest))
+            if kept is None:
+                raise NotImported("Somebody else published meanwhile, with another model: please try again.")
+            entries.add(kept)
         if before == entries and latest.fingerprint == fingerprint:
-            return Imported(latest.number, count, 0, 0, False)
+            return Imported(latest.number, len(articles), 0, 0, False)
     number = 1 if latest is None else latest.number + 1
-    if not dimensions and latest is not None:
-        dimensions = latest.dimensions
+    if not dimensions and entries:  # nothing was embedded: the vectors that are there tell
+        width = func.octet_length(Passage.vector) / 4
+        any_of_them = select(width).where(Passage.article_version_id.in_(entries)).limit(1)
+        dimensions = int(await session.scalar(any_of_them) or 0)
     session.add(
         KnowledgeVersion(
             number=number, fingerprint=fingerprint, dimensions=dimensions, published_at=now(), note=collection
@@ -161,7 +175,7 @@ async def _publish(
             insert(KnowledgeEntry),
             [{"number": number, "article_version_id": entry} for entry in sorted(entries)],
         )
-    return Imported(number, count, len(fresh), len(before - entries), True)
+    return Imported(number, len(articles), len(fresh), len(before - entries), True)
 
 
 async def _store(

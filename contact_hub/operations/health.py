@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import structlog
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,6 +12,8 @@ from sqlalchemy import text
 
 from contact_hub.database import Database
 from contact_hub.operations import metrics, migrate
+
+log = structlog.get_logger()
 
 
 def router(database: Database, neighbours: Callable[[], Awaitable[dict[str, bool]]]) -> APIRouter:
@@ -43,7 +46,10 @@ def router(database: Database, neighbours: Callable[[], Awaitable[dict[str, bool
     @routes.get("/metrics", response_class=Response)
     async def figures() -> Response:
         """Prometheus figures: this process's own and those read from the tables."""
-        await metrics.read_tables(database)
+        try:
+            await metrics.read_tables(database)
+        except Exception as error:  # the process's own figures are wanted most when something is away
+            log.warning("metrics.tables_not_read", error=type(error).__name__)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return routes

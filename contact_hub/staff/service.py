@@ -60,7 +60,7 @@ async def first_admin_link(database: Database, site_url: str) -> str | None:
 async def accept_invitation(session: AsyncSession, code: str, name: str, password: str) -> Staff:
     """Make the member of staff an invitation was for; raises Refused."""
     name = " ".join(name.split())
-    if not 2 <= len(name) <= 80:
+    if not 2 <= len(name) <= 80 or not name.isprintable():
         raise Refused("Please give a name of 2 to 80 characters.")
     if len(password) < SHORTEST_PASSWORD:
         raise Refused(f"Please choose a password of at least {SHORTEST_PASSWORD} characters.")

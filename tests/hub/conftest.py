@@ -6,15 +6,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import structlog
 
+from contact_hub.app import create_app
 from contact_hub.city import City, load_city
-from contact_hub.settings import libpq_url
+from contact_hub.composition import Parts
+from contact_hub.settings import libpq_url, read_settings
+from tests.contract.providers import nobody_listens
 from tests.fakes import telegram, twilio
-from tests.hub.line import Line, Script, scripted
+from tests.hub.line import SECRET, Line, Script, scripted
 
+PUBLIC_URL = "https://line.larkhaven.example"
+WEBHOOK_SECRET = "a-secret-that-telegram-shows"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -107,3 +113,31 @@ def quiet() -> None:
         processors=[structlog.processors.add_log_level, structlog.processors.LogfmtRenderer()],
         cache_logger_on_first_use=False,
     )
+
+
+@pytest.fixture
+async def web(
+    emptied_url: str, tmp_path: Path, fake_twilio: twilio.FakeTwilio, fake_telegram: telegram.FakeTelegram
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The whole web process, asked without a network in between."""
+    settings = read_settings(
+        civicline_data=tmp_path,
+        internal_secret=SECRET,
+        public_url=PUBLIC_URL,
+        telegram_bot_token=telegram.TOKEN,
+        telegram_webhook_secret=WEBHOOK_SECRET,
+        telegram_api_url=fake_telegram.url,
+        twilio_account_sid=twilio.ACCOUNT,
+        twilio_auth_token=twilio.AUTH_TOKEN,
+        twilio_from=twilio.NUMBER,
+        twilio_api_url=fake_twilio.url,
+        brain_url=nobody_listens(),
+        rasa_url=nobody_listens(),
+    )
+    parts = Parts(settings, emptied_url, pool_size=3)
+    transport = httpx.ASGITransport(create_app(parts))
+    async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as client:
+        yield client
+    for channel in parts.channels.values():
+        await channel.close()
+    await parts.close()
