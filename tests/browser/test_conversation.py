@@ -28,6 +28,17 @@ def test_a_resident_asks_and_gets_the_answer_with_its_source(go: Go) -> None:
     expect(visit.field).to_be_focused()
 
 
+@pytest.mark.parametrize(
+    ("language", "question"),
+    [("de", "Wann wird mein Recycling abgeholt?"), ("ar", "متى تُجمع مواد إعادة التدوير؟")],
+)
+def test_a_question_in_another_language_gets_the_right_article(go: Go, language: str, question: str) -> None:
+    visit = go(f"/?lang={language}")
+    visit.open_chat()
+    visit.say(question)
+    expect(visit.part(".sources a").first).to_have_attribute("href", re.compile("recycl"))
+
+
 def test_a_question_on_the_page_opens_the_chat_and_is_asked(go: Go) -> None:
     visit = go(viewport=PHONE)
     visit.page.get_by_role("button", name=QUESTION).click()
@@ -49,6 +60,18 @@ def test_a_button_is_pressed_once_and_shows_what_was_chosen(go: Go) -> None:
     visit.page.keyboard.press("Enter")
     expect(visit.said_by("citizen")).to_have_text([QUESTION, title])
     expect(group.locator("[aria-disabled=true]")).to_have_count(group.locator(".choice").count())
+
+
+def test_choices_end_when_newer_ones_are_offered(go: Go) -> None:
+    visit = go()
+    visit.open_chat()
+    visit.say(QUESTION)
+    expect(visit.part(".choices")).to_have_count(1)
+    visit.say(QUESTION)
+    expect(visit.part(".choices")).to_have_count(2)
+    old, new = visit.part(".choices").all()
+    expect(old.locator(".choice:not([aria-disabled])")).to_have_count(0)
+    expect(new.locator("[aria-disabled]")).to_have_count(0)
 
 
 def test_the_conversation_is_there_after_a_reload_and_in_another_tab(go: Go) -> None:

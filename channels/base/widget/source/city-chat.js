@@ -266,6 +266,10 @@ class CityChat extends HTMLElement {
 
   // ---- the conversation
 
+  #groups() {
+    return [...this.#parts.log.querySelectorAll(".choices")];
+  }
+
   #bubble(message) {
     return messageElement(message, this);
   }
@@ -314,7 +318,7 @@ class CityChat extends HTMLElement {
       this.#composer.focus();
     };
     element.querySelector(".about").replaceChildren(make("span.problem", {}, why), retry);
-    if (item.button) for (const group of this.#parts.log.querySelectorAll(".choices")) reopen(group);
+    if (item.button) reopen(this.#groups().at(-1));
     this.#status(why, 6000);
   }
 
@@ -335,11 +339,13 @@ class CityChat extends HTMLElement {
         if (this.#mine.has(message.client_id)) element.classList.add("calm");
         this.#mine.get(message.client_id)?.remove();
         this.#mine.delete(message.client_id);
-        const group = [...log.querySelectorAll(".choices")].at(-1);
+        const group = this.#groups().at(-1);
         const titles = [...(group?.querySelectorAll(".choice") || [])].map((choice) => choice.textContent);
         if (titles.includes(message.text)) settle(group, message.text);
       } else {
         fromOthers ??= element;
+        // New choices replace the old ones: nobody should answer a question that has passed.
+        if (message.buttons?.length) for (const group of this.#groups()) settle(group);
         if (message.seq > seen && !this.open) this.#unread += 1;
       }
       log.append(element);

@@ -65,7 +65,7 @@ function choices(message, chat) {
 // Shows what was chosen, and that choosing is over.
 export function settle(group, title) {
   let found = false;
-  for (const choice of group.querySelectorAll(".choice")) {
+  for (const choice of group.querySelectorAll(".choice:not([aria-disabled])")) {
     choice.setAttribute("aria-disabled", "true");
     const chosen = !found && choice.textContent === title;
     choice.setAttribute("aria-pressed", chosen);
@@ -76,7 +76,7 @@ export function settle(group, title) {
 
 // Opens the choices again: the press did not reach the city.
 export function reopen(group) {
-  for (const choice of group.querySelectorAll(".choice")) {
+  for (const choice of group?.querySelectorAll(".choice") || []) {
     choice.removeAttribute("aria-disabled");
     choice.removeAttribute("aria-pressed");
     choice.querySelector("svg")?.remove();
