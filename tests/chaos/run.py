@@ -137,13 +137,13 @@ class Chaos:
     async def _kill(self, process: str) -> None:
         in_the_middle = sum(bool(resident.said) and resident.ended is None for resident in self.residents)
         in_hand, tasks, forms = await self.watch.in_hand()
-        pid = self.line.pid(process)
+        pid, workers = self.line.pid(process), self._workers()
         at = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         interrupted = f"{in_the_middle} conversations and {forms} forms open"
         self.say(f"{at - self.begun:6.1f} s  killed {process} with {interrupted}")
         deadline = at + LONGEST_RETURN
-        while not await self._back(process, pid):
+        while not await self._back(process, pid) or (process == "worker" and self._workers() == workers):
             if time.monotonic() > deadline:
                 self.result.problems.append(f"{process} was not back after {LONGEST_RETURN:.0f} s")
                 break
@@ -162,6 +162,10 @@ class Chaos:
             return (await self.http.get("/readyz", timeout=5)).is_success
         except (httpx.HTTPError, ValueError, StopIteration):
             return False
+
+    def _workers(self) -> int:
+        """How many workers have begun to work; nothing else tells, as nobody asks a worker anything."""
+        return (self.line.data / "log" / "worker.log").read_bytes().count(b"worker.ready")
 
     async def _bring_the_sweep_forward(self, lives: list[asyncio.Task[None]]) -> None:
         """A text that Twilio gave up on comes with the next sweep, which a worker makes when it starts.
