@@ -30,7 +30,8 @@ def quote(text: str, question: str, limit: int = QUOTE_CHARACTERS) -> str:
     whole = plain(text)
     if len(whole) <= limit:
         return whole
-    kept, size = [], 0
+    kept: list[str] = []
+    size = 0
     for line in whole.split("\n"):
         parts = sentences(line) or [""]
         for number, part in enumerate(parts):
