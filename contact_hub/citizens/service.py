@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import Exists, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -162,6 +162,11 @@ async def unsuppress(session: AsyncSession, channel: str, value: str) -> None:
     await session.execute(
         delete(Suppression).where(Suppression.channel == channel, Suppression.value == value)
     )
+
+
+def suppressed_address() -> Exists:
+    """Whether the address of a query asked for silence, as one of its columns."""
+    return exists().where(Suppression.channel == Address.channel, Suppression.value == Address.value)
 
 
 async def is_suppressed(session: AsyncSession, channel: str, value: str) -> bool:

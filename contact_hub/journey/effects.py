@@ -353,18 +353,18 @@ def _remember_rasa(conversation: Conversation, turn: Turn) -> None:
 
 async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
     """Everything a turn needs to begin, read in one short transaction; None when its message is gone."""
-    touchpoint = await session.get(Touchpoint, uuid.UUID(task.payload["touchpoint"]))
-    if touchpoint is None or touchpoint.conversation_id is None:
-        return None
     row = (
         await session.execute(
-            select(Conversation, Address, Citizen.language)
+            select(Touchpoint, Conversation, Address, Citizen.language, citizens.suppressed_address())
+            .join(Conversation, Conversation.id == Touchpoint.conversation_id)
             .join(Address, Address.id == Conversation.address_id)
             .join(Citizen, Citizen.id == Address.citizen_id)
-            .where(Conversation.id == touchpoint.conversation_id)
+            .where(Touchpoint.id == uuid.UUID(task.payload["touchpoint"]))
         )
-    ).one()
-    conversation, address, citizen_language = row
+    ).first()
+    if row is None:
+        return None
+    touchpoint, conversation, address, citizen_language, suppressed = row
     language = conversation.language or citizen_language
     own = await reports.of_citizen(session, address.citizen_id)
     turn = Turn(
@@ -388,7 +388,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         form=conversation.form,
         given_up=list(conversation.given_up),
         history=await timeline.recent_words(session, conversation.id, touchpoint.id),
-        suppressed=await citizens.is_suppressed(session, address.channel, address.value),
+        suppressed=suppressed,
         facts={
             "returning": citizen_language is not None,
             "reports": [

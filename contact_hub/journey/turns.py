@@ -21,7 +21,7 @@ from contact_hub.journey.neighbours import Neighbours
 from contact_hub.journey.steps import Tools, WaitForRasa, travel
 from contact_hub.journey.turn import Reply, Step, Turn
 from contact_hub.operations import metrics, queue
-from contact_hub.operations.queue import Claimed, LeaseLost
+from contact_hub.operations.queue import Claimed, Lane, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Outcome
@@ -71,7 +71,7 @@ class Turns:
         except Exception as error:
             await self._failed(task, error)
             return
-        self._tell(turn.address)
+        self._tell(turn.channel, turn.address)
         log.info("turn.done", step=turn.step, outcome=turn.outcome, attempts=task.attempts)
         metrics.turns.labels(turn.channel, str(turn.step)).inc()
 
@@ -111,7 +111,7 @@ class Turns:
                     in_reply_to=turn.touchpoint_id,
                     answers_resident=True,
                 )
-        self._tell(turn.address)
+        self._tell(turn.channel, turn.address)
 
     async def _failed(self, task: Claimed, error: Exception) -> None:
         temporary = isinstance(error, SendFailure)
@@ -157,10 +157,12 @@ class Turns:
             await timeline.settle(session, touchpoint, Outcome.DEAD_LETTERED, Step.DEAD_LETTERED)
         log.error("turn.dead_lettered", ticket=ticket.reference, why=why)
         metrics.dead_letters.labels(address.channel).inc()
-        self._tell(address.value)
+        self._tell(address.channel, address.value)
 
-    def _tell(self, address: str) -> None:
-        self.wakeups.tell("in", "out", f"feed:{address}", "desk")
+    def _tell(self, channel: str, address: str) -> None:
+        adapter = self.writer.channels.get(channel)
+        sends = () if adapter is None or adapter.sends_itself else (Lane.OUT,)
+        self.wakeups.tell(*sends, f"feed:{address}", "desk")
 
 
 def _touchpoint(task: Claimed) -> uuid.UUID:

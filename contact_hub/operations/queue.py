@@ -101,11 +101,12 @@ _HOLD = text("""
     WHERE id = :id AND token = :token
 """)
 
-_DELETE = text("DELETE FROM task WHERE id = :id AND token = :token")
-
-_PROMOTE = text("""
-    UPDATE task SET head = true WHERE NOT head AND id =
-        (SELECT min(id) FROM task WHERE conversation_id = :conversation AND lane = :lane)
+_COMPLETE = text("""
+    WITH done AS (DELETE FROM task WHERE id = :id AND token = :token RETURNING id),
+         next AS (UPDATE task SET head = true WHERE NOT head AND EXISTS (SELECT FROM done) AND id =
+                     (SELECT min(id) FROM task
+                      WHERE conversation_id = :conversation AND lane = :lane AND id <> :id))
+    SELECT count(*) FROM done
 """)
 
 _RETRY = text("""
@@ -168,10 +169,12 @@ async def hold(session: AsyncSession, task: Claimed) -> None:
 
 async def complete(session: AsyncSession, task: Claimed) -> None:
     """Finish a task inside the transaction of its effects; the caller holds the conversation's lock."""
-    done = await session.execute(_DELETE, {"id": task.id, "token": task.token})
-    if done.rowcount == 0:  # type: ignore[attr-defined]
+    done = await session.scalar(
+        _COMPLETE,
+        {"id": task.id, "token": task.token, "conversation": task.conversation_id, "lane": task.lane},
+    )
+    if not done:
         raise LeaseLost(task.id)
-    await session.execute(_PROMOTE, {"conversation": task.conversation_id, "lane": task.lane})
 
 
 async def retry(
