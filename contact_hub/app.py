@@ -49,6 +49,8 @@ def create_app(parts: Parts) -> FastAPI:
     limits = parts.city.settings.get("limits", {})
     options = WebChatOptions(
         public_url=parts.settings.site_url,
+        origins=_listed(parts.settings.chat_origins),
+        trusted_proxies=_listed(parts.settings.trusted_proxies),
         responses=lambda language: parts.city.responses.get(language, {}),
         most_characters=int(limits.get("message_length", {}).get("web_chat", 2000)),
         most_mb=int(limits.get("upload_mb", 20)),
@@ -62,12 +64,16 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(web_pages.router(parts.city, public_url=parts.settings.site_url))
     _add_webhooks(app, parts)
     errors.install(app)
-    uploads = options.most_files * options.most_mb * 1_000_000 + 1_000_000
+    uploads = (options.most_mb + 1) * 1_000_000
     app.add_middleware(BodyLimit, usual=WEBHOOK_BYTES, larger={"/channels/web_chat/messages": uploads})
     app.add_middleware(SharedWithSites, origins=options.origins)
     app.add_middleware(NothingUnexpected)
     app.add_middleware(SecurityHeaders, headers=security_headers(parts.settings.site_url))
     return app
+
+
+def _listed(setting: str | None) -> tuple[str, ...]:
+    return tuple(item.strip() for item in (setting or "").split(",") if item.strip())
 
 
 def _add_webhooks(app: FastAPI, parts: Parts) -> None:

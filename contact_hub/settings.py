@@ -107,6 +107,14 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535), MustBe("a number between 1 and 65535")] = 8000
     worker_port: Annotated[int | None, Field(ge=1, le=65535), MustBe("a number between 1 and 65535")] = None
     public_url: Url | None = None
+    chat_origins: Annotated[
+        str | None,
+        _like(r"\s*https?://[^\s,/]+(\s*,\s*https?://[^\s,/]+)*\s*"),
+        MustBe("web addresses without a path, with commas between them"),
+    ] = None
+    trusted_proxies: Annotated[
+        str | None, _like(r"[\d.:a-fA-F/,\s]+"), MustBe("IP addresses or networks, with commas between them")
+    ] = None
     hub_url: Url | None = None
     brain_url: Url = "http://127.0.0.1:8701"
     rasa_url: Url = "http://127.0.0.1:8702"
