@@ -331,7 +331,8 @@ def _environment(**more: str) -> Dict[str, str]:
         "VIRTUAL_ENV",
         "UV_PROJECT_ENVIRONMENT",
     }
-    return {**{k: v for k, v in os.environ.items() if k not in unwanted}, **more}
+    kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+    return {**kept, "PYTHONUNBUFFERED": "1", **more}  # so that what is counted is there to count
 
 
 PRINTING = threading.Lock()
