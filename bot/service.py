@@ -118,7 +118,9 @@ class Brain:
         self.actions = actions.executor()
         self.search = search
         log.info("brain ready", fingerprint=embedder.fingerprint)
-        await self.follower.run()
+        # Beside the follower: the first report must not wait for a thousand words to be embedded.
+        warming = actions.warm(self.settings.data / "brain", embedder.fingerprint)
+        await asyncio.gather(warming, self.follower.run())
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -40,4 +40,6 @@ def surely(words: Words, turn: Turn, slot: str) -> bool:
 
 def probably(turn: Turn, slot: str) -> bool:
     """Whether a text that names no kind and brings no photo was meant for somebody else than the form."""
-    return slot not in FREE and turn.confidence >= SURE and turn.intent not in ANSWERS
+    if slot in FREE or turn.confidence < CERTAIN or turn.intent in ANSWERS:
+        return False
+    return turn.intent not in SMALL_TALK or count(turn.text) <= SHORT + 1

@@ -1,5 +1,8 @@
 """Which kind of problem a text is about: by the city's words first, then by meaning."""
 
+import asyncio
+import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,6 +80,20 @@ class Kinds:
         scores = await self._scores(text)
         return sorted((kind for kind in scores if kind != OTHER), key=lambda kind: -scores[kind])[:count]
 
+    async def warm(self, folder: Path, fingerprint: str) -> None:
+        """Embed the words once per city and model; until that is done, kinds are known by words alone."""
+        if self.embed is None:
+            return
+        owners = [(kind, word) for kind, words in self.words.items() for word in words]
+        digest = hashlib.sha256(json.dumps([fingerprint, owners]).encode()).hexdigest()[:16]
+        file = folder / f"kinds-{digest}.npy"
+        try:
+            vectors = np.load(file)
+        except (OSError, ValueError):
+            vectors = np.asarray(await self.embed([word for _, word in owners]))
+            await asyncio.to_thread(_keep, file, vectors)
+        self._owners, self._vectors = [kind for kind, _ in owners], vectors
+
     async def _by_meaning(self, text: str, sure: float) -> str | None:
         scores = await self._scores(text)
         ranked = sorted(((score, kind) for kind, score in scores.items() if kind != OTHER), reverse=True)
@@ -85,15 +102,17 @@ class Kinds:
         return ranked[0][1]
 
     async def _scores(self, text: str) -> dict[str, float]:
-        if self.embed is None or not text.strip():
+        if self.embed is None or self._vectors is None or not text.strip():
             return dict.fromkeys(self.words, 0.0)
-        if self._vectors is None:
-            owners = [(kind, word) for kind, words in self.words.items() for word in words]
-            vectors = await self.embed([word for _, word in owners])
-            self._owners, self._vectors = [kind for kind, _ in owners], np.asarray(vectors)
         said = np.asarray(await self.embed([text]))[0]
-        cosines = self._vectors @ said
         best: dict[str, float] = {}
-        for kind, cosine in zip(self._owners, cosines, strict=True):
+        for kind, cosine in zip(self._owners, self._vectors @ said, strict=True):
             best[kind] = max(best.get(kind, -1.0), float(cosine))
         return best
+
+
+def _keep(file: Path, vectors: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for old in file.parent.glob("kinds-*.npy"):
+        old.unlink(missing_ok=True)
+    np.save(file, vectors)

@@ -124,7 +124,7 @@ def process(command: list[str], environment: dict[str, str], log: Path) -> Itera
                 running.wait()
 
 
-def until(url: str, ready: Any, running: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
+def until(url: str, ready: Any, running: subprocess.Popen[bytes], log: Path, seconds: float = 150.0) -> None:
     """Wait until a process answers as expected, or fail with the end of its log."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and running.poll() is None:
