@@ -172,19 +172,21 @@ class Chaos:
 
         Waiting five minutes for the regular one would show no more.
         """
+        before: set[tuple[int, int]] = set()
         while not all(life.done() for life in lives):
-            await asyncio.sleep(20)
+            await asyncio.sleep(20)  # by then Twilio has tried four times
             stored = self.watch.stored()
-            missing = [
-                resident
+            missing = {
+                (resident.number, len(resident.said))
                 for resident in self.residents
                 if resident.channel == "sms"
                 and resident.ended is not Ended.UNHEARD
                 and stored.get(resident.address, 0) < len(resident.said)
-            ]
-            if missing:
-                self.say(f"{len(missing)} texts wait for the sweeper")
+            }
+            if missing & before:
+                self.say(f"{len(missing & before)} texts wait for the sweeper")
                 await self._kill("worker")
+            before = missing
 
 
 def show(result: Result) -> None:
