@@ -17,6 +17,7 @@ setup: ## Make both environments and the front end, as far as they are not up to
 run: setup ## Install what is needed, train, start everything and print the address
 	@exec $(BIN)/civicline up
 
+test: export EMBEDDING_CACHE ?= $(CURDIR)/var/cache
 test: setup ## Run every test but those that kill processes for minutes
 	@$(BIN)/python -m pytest -m "not chaos" $(PYTEST)
 

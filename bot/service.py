@@ -26,6 +26,7 @@ from bot.knowledge.embeddings import AsyncEmbedder, Embedder, Role, Vectors
 from bot.knowledge.follower import Follower
 from bot.knowledge.search import NotReady, Search
 from bot.knowledge.snapshots import Cache
+from bot.knowledge.vault import Vault
 from bot.settings import BrainSettings, SettingsError, from_environment
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class EmbedIn(BaseModel):
     """Texts whose vectors are asked for."""
 
     texts: list[Question] = Field(max_length=512)
+    ours: bool = False  # the city wrote them: their vectors may be kept on disk
 
 
 class Turn(BaseModel):
@@ -102,7 +104,9 @@ class Brain:
             self.failure = f"EMBEDDING_MODEL {self.settings.embedding_model!r} cannot be loaded: {error}"
             log.exception("the models cannot be loaded")
             return
-        self.embedder = AsyncEmbedder(embedder)
+        folder = self.settings.embedding_cache or self.settings.data / "brain"
+        vault = await asyncio.to_thread(Vault, folder / "vectors.sqlite", embedder.fingerprint)
+        self.embedder = AsyncEmbedder(embedder, vault)
         search = Search(self.embedder)
         self.follower = Follower(
             search,
@@ -195,7 +199,7 @@ def _routes(app: FastAPI, brain: Brain) -> None:
     @app.post("/embed")
     async def embed(asked: EmbedIn) -> dict[str, Any]:
         embedder = brain.ready_embedder()
-        vectors = await embedder.encode(asked.texts, Role.QUERY)
+        vectors = await embedder.encode(asked.texts, Role.QUERY, ours=asked.ours)
         return {
             "fingerprint": embedder.fingerprint,
             "dimensions": embedder.dimensions,
@@ -243,7 +247,8 @@ async def _embedded(embedder: AsyncEmbedder, asked: ArticleIn) -> dict[str, Any]
     )
     found = await asyncio.to_thread(split, article)
     languages = [asked.language] * len(found)
-    vectors = await embedder.encode([passage.embedded for passage in found], Role.PASSAGE, languages)
+    pieces = [passage.embedded for passage in found]
+    vectors = await embedder.encode(pieces, Role.PASSAGE, languages, ours=True)
     return {
         "article": asked.article,
         "language": asked.language,

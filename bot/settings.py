@@ -22,6 +22,7 @@ class BrainSettings:
     hub_url: str = "http://127.0.0.1:8000"
     embedding_model: str = DEFAULT_MODEL
     poll_seconds: float = 2.0
+    embedding_cache: Path | None = None
     languages: tuple[str, ...] = ()
 
 
@@ -41,6 +42,7 @@ def from_environment(environment: dict[str, str] | None = None) -> BrainSettings
         port=_number(env, "BRAIN_PORT", 8701),
         hub_url=(env.get("HUB_URL") or f"http://127.0.0.1:{hub_port}").rstrip("/"),
         embedding_model=env.get("EMBEDDING_MODEL") or DEFAULT_MODEL,
+        embedding_cache=Path(env["EMBEDDING_CACHE"]) if env.get("EMBEDDING_CACHE") else None,
         poll_seconds=_seconds(env, "KNOWLEDGE_POLL_SECONDS", 2.0),
         languages=city_languages(city_folder(env)),
     )

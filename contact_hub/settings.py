@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     brain_url: Url = "http://127.0.0.1:8701"
     rasa_url: Url = "http://127.0.0.1:8702"
     embedding_model: str | None = None
+    embedding_cache: Annotated[Path | None, MustBe("a folder")] = None
 
     secret_key: Secret | None = None
     internal_secret: Secret | None = None

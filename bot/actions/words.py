@@ -26,8 +26,9 @@ class Words:
     @classmethod
     def of(cls, city: Path) -> "Words":
         """Return the words of a city's folder; raises OSError where there is no such file."""
-        lists: dict[str, dict[str, list[str]]] = yaml.safe_load(
-            (city / "conversations" / "words.yml").read_text(encoding="utf-8")
+        # The base loader leaves "no" and "on" the words they are, quoted or not.
+        lists: dict[str, dict[str, list[str]]] = yaml.load(
+            (city / "conversations" / "words.yml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader
         )
 
         def flat(name: str) -> list[str]:

@@ -42,6 +42,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np  # noqa: E402  (after the thread variables)
 
 from bot import language  # noqa: E402
+from bot.knowledge.vault import Vault  # noqa: E402
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -194,9 +195,13 @@ class Embedder:
         self.fingerprint = f"{specification}:{self.dimensions}:{digest}"
 
     def encode(
-        self, texts: Sequence[str], role: Role = Role.QUERY, languages: Sequence[str] | None = None
+        self,
+        texts: Sequence[str],
+        role: Role = Role.QUERY,
+        languages: Sequence[str] | None = None,
+        vault: Vault | None = None,
     ) -> Vectors:
-        """Return one row per text; texts seen lately are not computed again.
+        """Return one row per text; texts seen lately, or kept in the vault, are not computed again.
 
         Where `languages` is not given, each text's own is recognised.
         """
@@ -209,9 +214,14 @@ class Embedder:
             for key in found:
                 self._cache.move_to_end(key)
         missing = [key for key in dict.fromkeys(keys) if key not in found]
+        if missing and vault is not None:
+            found.update(vault.take(missing))
+            missing = [key for key in missing if key not in found]
         if missing:
             computed = self._compute([text for _, text, _ in missing], role, [who for *_, who in missing])
             found.update(zip(missing, computed, strict=True))
+            if vault is not None:
+                vault.put({key: found[key] for key in missing})
             with self._lock:
                 self._cache.update((key, found[key]) for key in missing)
                 while len(self._cache) > self._cache_texts:
@@ -241,27 +251,39 @@ class Embedder:
 class AsyncEmbedder:
     """An Embedder behind one thread of its own, so that the event loop never waits for a model."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, vault: Vault | None = None) -> None:
         self._embedder = embedder
+        self._vault = vault
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
         self.fingerprint = embedder.fingerprint
         self.dimensions = embedder.dimensions
 
     async def encode(
-        self, texts: Sequence[str], role: Role = Role.QUERY, languages: Sequence[str] | None = None
+        self,
+        texts: Sequence[str],
+        role: Role = Role.QUERY,
+        languages: Sequence[str] | None = None,
+        *,
+        ours: bool = False,
     ) -> Vectors:
-        """Return one row per text, letting other callers in between small groups."""
+        """Return one row per text, letting other callers in between small groups.
+
+        `ours` says that the city wrote the texts: their vectors may then be kept on disk.
+        """
         loop = asyncio.get_running_loop()
         rows = []
         for at in range(0, len(texts), GROUP):
             some = languages[at : at + GROUP] if languages is not None else None
-            encode = partial(self._embedder.encode, texts[at : at + GROUP], role, some)
+            vault = self._vault if ours else None
+            encode = partial(self._embedder.encode, texts[at : at + GROUP], role, some, vault)
             rows.append(await loop.run_in_executor(self._thread, encode))
         return np.vstack(rows) if rows else np.empty((0, self.dimensions), dtype=np.float32)
 
     def close(self) -> None:
         """Let the group in flight end and start no other."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._vault is not None:
+            self._vault.close()
 
 
 def _parse(part: str) -> Part:

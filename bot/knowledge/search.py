@@ -1,10 +1,10 @@
 """Find the article that answers a question, and say how sure that is.
 
-    candidates  the nearest passages by vector and by words
-    score       standardised cosine + LEXICAL x share of the question's words (BM25), earlier turns
-                at a low weight
-    articles    each article is worth its best passage, a little more when others agree
-    gate        the probability that the first article answers: answered, clarified or refused
+candidates  the nearest passages by vector and by words
+score       standardised cosine + LEXICAL x share of the question's words (BM25), earlier turns
+            at a low weight
+articles    each article is worth its best passage, a little more when others agree
+gate        the probability that the first article answers: answered, clarified or refused
 """
 
 import asyncio
@@ -22,7 +22,10 @@ from bot.knowledge.embeddings import Role, Vectors
 from bot.knowledge.snapshots import Row, Snapshot, searchable
 
 # Chosen on the development questions, see docs/measurements.md.
-LEXICAL = 2.5
+LEXICAL = 3.0
+# An article in the resident's language is worth this many standard deviations more: without it,
+# a translation of the same question in another language comes first as often as not.
+SAME_LANGUAGE = 1.0
 HISTORY = 0.2
 HISTORY_DECAY = 0.5
 HISTORY_TURNS = 3
@@ -30,6 +33,9 @@ AGREEMENT = 0.1
 CANDIDATES = 80
 # Within an article, what a shared word counts for choosing the passage that is quoted.
 QUOTED_WORDS = 0.3
+LEAD = 0.05
+THIN = 0.15
+THIN_CHARACTERS = 80
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -117,7 +123,9 @@ class Search:
             self._thread, look_up, snapshot, text, vectors, earlier, language, k
         )
         took = (time.perf_counter() - started) * 1000
-        return Answer(found.outcome, found.probability, found.kb_version, language, found.passages, round(took, 2))
+        return Answer(
+            found.outcome, found.probability, found.kb_version, language, found.passages, round(took, 2)
+        )
 
     def close(self) -> None:
         """End the search thread."""
@@ -144,7 +152,7 @@ def look_up(
     `hidden` are positions of passages that are left out, as if they had never been written: the
     gate is trained on questions whose articles are hidden.
     """
-    scored = score(snapshot, text, vectors, earlier, hidden)
+    scored = score(snapshot, text, vectors, earlier, language, hidden)
     if not len(scored.at):
         return Answer(Outcome.REFUSED, 0.0, snapshot.meta.version, language, ())
     ranked = rank(snapshot, scored)
@@ -162,8 +170,8 @@ class Scored:
 
     `dense` is standardised: how many standard deviations a passage stands above its language's
     passages. `words` is BM25 as a share of what the question's words are worth: standardised, it
-    made much of a single chance word in a question of another language. `score` adds both, and
-    the earlier turns.
+    made much of a single chance word in a question of another language. `score` adds both, the
+    earlier turns, and what the resident's own language is worth.
     """
 
     at: Array
@@ -178,6 +186,7 @@ def score(
     text: str,
     vectors: Vectors,
     earlier: Sequence[str] = (),
+    language: str = "",
     hidden: frozenset[int] = frozenset(),
 ) -> Scored:
     """Return the candidates of a question with their scores."""
@@ -186,7 +195,8 @@ def score(
     at = _candidates(snapshot, vectors, words, hidden)
     names = [snapshot.group(snapshot.rows[one]) for one in at]
     stored = np.stack([snapshot.vector(one) for one in at]) if len(at) else np.empty_like(vectors[:0])
-    total = np.zeros(len(at), dtype=np.float32)
+    same = np.array([snapshot.rows[one].language == language for one in at], dtype=np.float32)
+    total = SAME_LANGUAGE * same
     first: tuple[Array, Array, Array] | None = None
     weight = 1.0
     for vector, turn in zip(vectors, words, strict=True):
@@ -244,7 +254,11 @@ def _found(
     places = [at for at in versions[chosen] if snapshot.rows[at].kind == "body"] or versions[chosen]
     stored = np.stack([snapshot.vector(at) for at in places])
     overlap = np.array([snapshot.words.overlap(text, searchable(snapshot.rows[at])) for at in places])
-    row: Row = snapshot.rows[places[int(np.argmax(stored @ vector + QUOTED_WORDS * overlap))]]
+    # A line with an address answers few questions; what an article opens with answers most.
+    thin = np.array([len(snapshot.rows[at].text) < THIN_CHARACTERS for at in places])
+    lead = np.arange(len(places)) == 0
+    worth = stored @ vector + QUOTED_WORDS * overlap + LEAD * lead - THIN * thin
+    row: Row = snapshot.rows[places[int(np.argmax(worth))]]
     return Found(
         row.passage,
         row.article,

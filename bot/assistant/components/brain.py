@@ -57,7 +57,7 @@ class Brain:
         for start in range(0, len(texts), BATCH):
             batch = list(texts[start : start + BATCH])
             try:
-                response = self._session.post(f"{self.url}/embed", json={"texts": batch}, timeout=timeout)
+                response = self._session.post(f"{self.url}/embed", json={"texts": batch, "ours": True}, timeout=timeout)
                 response.raise_for_status()
                 answer = response.json()
             except (requests.RequestException, ValueError) as error:
