@@ -19,8 +19,8 @@ Embed = Callable[[Sequence[str]], Awaitable[Any]]
 OTHER = "other"
 # Cosines of the multilingual sentence encoder. A nonsense word may lie as near to a kind
 # as a description of it does, but then it lies as near to others.
-SURE_IN_ANSWER = 0.50
-SURE_IN_SENTENCE = 0.55
+SURE_IN_ANSWER = 0.45
+SURE_IN_SENTENCE = 0.50
 AHEAD = 0.08
 
 

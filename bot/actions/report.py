@@ -127,7 +127,8 @@ class ReportForm:
             return self.places.answer(said)
         no_more = plain(said) in self.words.skip
         if slot == "photo":
-            return NONE if no_more or (turn.intent == "deny" and count(said) <= 2 * SHORT) else None
+            refused = turn.intent == "deny" or self.words.begins_with_skip(said)
+            return NONE if no_more or (refused and count(said) <= 2 * SHORT) else None
         beginning = turn.slots.get("beginning")
         if no_more:
             return beginning

@@ -26,9 +26,10 @@ class Words:
     @classmethod
     def of(cls, city: Path) -> "Words":
         """Return the words of a city's folder; raises OSError where there is no such file."""
-        # The base loader leaves "no" and "on" the words they are, quoted or not.
+        # The base loader makes nothing but text: it leaves "no" and "on" the words they are, quoted or not.
         lists: dict[str, dict[str, list[str]]] = yaml.load(
-            (city / "conversations" / "words.yml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader
+            (city / "conversations" / "words.yml").read_text(encoding="utf-8"),
+            Loader=yaml.BaseLoader,  # noqa: S506
         )
 
         def flat(name: str) -> list[str]:
@@ -54,6 +55,11 @@ class Words:
         return any(
             said.startswith(word) and said[len(word) : len(word) + 1] in ("", " ") for word in self.questions
         )
+
+    def begins_with_skip(self, text: str) -> bool:
+        """Whether a text begins with a refusal, as "no photo, sorry" does."""
+        said = plain(text).split()
+        return any(" ".join(said[:length]) in self.skip for length in range(1, len(said) + 1))
 
 
 def plain(text: Any) -> str:

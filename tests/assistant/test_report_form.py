@@ -81,6 +81,13 @@ def test_small_talk_is_answered_and_not_taken_for_a_place(resident: Resident) ->
     assert keys(said) == ["greet", "report_ask_place"]
 
 
+@pytest.mark.parametrize("none", ["no", "skip", "No photo, sorry", "nein", "لا", "没有照片"])
+def test_no_photo_ends_the_report(resident: Resident, none: str) -> None:
+    resident.says("there's a huge pothole in Mill Lane")
+    resident.says("It is deep")
+    assert finished(resident.says(none))["photo"] is None
+
+
 def test_asking_for_a_person_leaves_the_report_which_can_be_resumed(resident: Resident) -> None:
     resident.says("there's a huge pothole in Mill Lane")
     left = resident.says("I want to talk to a person please")
