@@ -26,7 +26,7 @@ chaos: setup ## Kill each process in the middle of 200 conversations and look fo
 
 lint: setup ## Check style, imports between rooms, and dependencies
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check --output-format concise .
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 
