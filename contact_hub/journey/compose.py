@@ -130,6 +130,8 @@ def _say(turn: Turn, city: City, key: str, values: dict[str, Any], choices: list
 def _label(title: str, city: City, language: str) -> str:
     if title.startswith("="):
         return title[1:]
+    if title.startswith("category_"):  # kinds of problem are named in city.yml
+        return city.category(title.removeprefix("category_"), language)
     return city.say(title, language)
 
 

@@ -124,6 +124,25 @@ def test_buttons_answer_the_report_as_well(resident: Resident, city: City) -> No
     assert reported["description"] == "The street light in Mill Lane is broken"
 
 
+def test_the_kind_of_problem_can_be_chosen(resident: Resident, city: City) -> None:
+    """Whoever does not say what is wrong is shown the kinds, by the names that the city gives them."""
+    heard = plain(resident.asks("I want to report a problem"))
+    assert plain(city.say("report_ask_category", "en")) in heard
+    offered = {title: name for name, title in resident.inbox()[-1].buttons}
+    assert city.category("street_light", "en") in offered
+
+    heard = plain(resident.answers_with(offered[city.category("street_light", "en")]))
+    assert plain(city.say("report_ask_place", "en")) in heard
+    for words in ("3 Castle Hill", "It has been dark for a week", "skip"):
+        resident.asks(words)
+    [reported] = resident.reports()
+    assert (reported["category"], reported["place"], reported["description"]) == (
+        "street_light",
+        "3 Castle Hill",
+        "It has been dark for a week",
+    )
+
+
 def test_an_answer_that_did_not_help_leads_to_a_person(resident: Resident, city: City) -> None:
     resident.asks("How do I get a parking permit?")
     no = city.say("button_not_helpful", "en")
