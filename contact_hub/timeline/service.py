@@ -218,7 +218,7 @@ async def page(
     LATERAL reads at most `limit` rows per address from its index: 1.3 ms where a plain join over
     3 million rows took 88.
     """
-    rows = (await session.execute(_page(citizen_id, before, limit + 1, channel, kind))).tuples().all()
+    rows = (await session.execute(_page(citizen_id, before, limit + 1, channel, kind))).all()
     older = rows[limit - 1][0].id if len(rows) > limit else None
     return Page([(row[0], row[1]) for row in rows[:limit]], older)
 

@@ -92,18 +92,25 @@ async def talking(lines: Callable[..., Line], script: Script) -> Line:
     return lines(brain_url=script.url, rasa_url=script.url)
 
 
-@pytest.fixture
-def fake_twilio() -> Iterator[twilio.FakeTwilio]:
-    """A Twilio that behaves as documented."""
-    with twilio.running(pace=20) as fake:
-        yield fake
+@pytest.fixture(scope="session")
+def providers() -> Iterator[tuple[twilio.FakeTwilio, telegram.FakeTelegram]]:
+    """One server of each kind for all tests."""
+    with twilio.running(pace=20) as first, telegram.running(pace=20) as second:
+        yield first, second
 
 
 @pytest.fixture
-def fake_telegram() -> Iterator[telegram.FakeTelegram]:
-    """A Telegram that behaves as documented."""
-    with telegram.running(pace=20) as fake:
-        yield fake
+def fake_twilio(providers: tuple[twilio.FakeTwilio, telegram.FakeTelegram]) -> twilio.FakeTwilio:
+    """A Twilio that behaves as documented and has seen nothing yet."""
+    providers[0].reset()
+    return providers[0]
+
+
+@pytest.fixture
+def fake_telegram(providers: tuple[twilio.FakeTwilio, telegram.FakeTelegram]) -> telegram.FakeTelegram:
+    """A Telegram that behaves as documented and has seen nothing yet."""
+    providers[1].reset()
+    return providers[1]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -117,7 +124,11 @@ def quiet() -> None:
 
 @pytest.fixture
 async def web(
-    emptied_url: str, tmp_path: Path, fake_twilio: twilio.FakeTwilio, fake_telegram: telegram.FakeTelegram
+    emptied_url: str,
+    tmp_path: Path,
+    city: City,
+    fake_twilio: twilio.FakeTwilio,
+    fake_telegram: telegram.FakeTelegram,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The whole web process, asked without a network in between."""
     settings = read_settings(
@@ -135,6 +146,7 @@ async def web(
         rasa_url=nobody_listens(),
     )
     parts = Parts(settings, emptied_url, pool_size=3)
+    parts.__dict__["city"] = city  # read once for all tests
     transport = httpx.ASGITransport(create_app(parts))
     async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as client:
         yield client
