@@ -147,6 +147,16 @@ class Settings(BaseSettings):
     ] = None
     twilio_api_url: Url = "https://api.twilio.com"
 
+    sms_countries: Annotated[
+        str | None,
+        _like(r"(?i)[a-z]{2}([ ,]+[a-z]{2})*"),
+        MustBe("country codes such as IE,GB"),
+    ] = None
+    sms_number_hour: Annotated[int, Field(ge=1), MustBe("a number of segments, at least 1")] = 60
+    sms_number_day: Annotated[int, Field(ge=1), MustBe("a number of segments, at least 1")] = 200
+    sms_prefix_hour: Annotated[int, Field(ge=1), MustBe("a number of segments, at least 1")] = 600
+    sms_day: Annotated[int, Field(ge=1), MustBe("a number of segments, at least 1")] = 20_000
+
     @property
     def production(self) -> bool:
         """Tells whether this is a city's real line."""
@@ -203,7 +213,7 @@ TOGETHER: Mapping[str, tuple[str, ...]] = {
     "SMS": ("twilio_account_sid", "twilio_auth_token", "twilio_from"),
     "Telegram's webhook": ("telegram_bot_token", "telegram_webhook_secret"),
 }
-_PREFIXES = ("CIVICLINE_", "DATABASE_", "TELEGRAM_", "TWILIO_")
+_PREFIXES = ("CIVICLINE_", "DATABASE_", "TELEGRAM_", "TWILIO_", "SMS_")
 
 
 class _FileTwins(PydanticBaseSettingsSource):

@@ -650,3 +650,17 @@ async def test_words_wait_for_a_channel_that_was_switched_off(
     assert fake_twilio.texts(resident.address) == [off.city.say("greet", "en")]
     script.on_turn = lambda asked: says("greet")
     assert DeliveryState((await on.deliveries())[0].state) is DeliveryState.SENT
+
+
+async def test_a_city_sets_its_own_limits(
+    lines: Callable[..., Line], script: Script, fake_twilio: twilio.FakeTwilio
+) -> None:
+    strict = sms_channel(fake_twilio, sms_countries="FR, IE", sms_number_hour=1)
+    made = lines(brain_url=script.url, rasa_url=script.url, channels=[strict])
+    for number in ("+15551230001", "+33612345678", "+33612345678"):
+        await asks(made.texter(number))
+    await made.work()
+    assert [entry["to"] for entry in fake_twilio.sent] == ["+33612345678"]
+    states = [(d.state, d.reason) for d in await made.deliveries()]
+    assert states[0] == ("cancelled", "not paid for: country")
+    assert states[2][0] == "queued"
