@@ -30,6 +30,8 @@ def surely(words: Words, turn: Turn, slot: str) -> bool:
         return False
     if intent in LEAVING:
         return sure >= SURE
+    if slot == "photo" and intent in SMALL_TALK and words.begins_with_skip(turn.text):
+        return False
     if intent in QUESTIONS:
         marked = turn.text.rstrip().endswith(QUESTION_MARKS)
         return words.question(turn.text) and (marked or sure >= SURE)

@@ -88,6 +88,12 @@ def test_no_photo_ends_the_report(resident: Resident, none: str) -> None:
     assert finished(resident.says(none))["photo"] is None
 
 
+def test_no_and_a_cancel_is_no_missing_photo(resident: Resident) -> None:
+    resident.says("there's a huge pothole in Mill Lane")
+    resident.says("It is deep")
+    assert keys(resident.says("no, cancel the report")) == ["report_cancelled"]
+
+
 def test_asking_for_a_person_leaves_the_report_which_can_be_resumed(resident: Resident) -> None:
     resident.says("there's a huge pothole in Mill Lane")
     left = resident.says("I want to talk to a person please")
@@ -116,7 +122,7 @@ def test_yes_resumes_and_another_problem_begins_anew(resident: Resident) -> None
 def test_what_is_not_understood_is_asked_once_more_then_taken_as_other(resident: Resident) -> None:
     resident.says("I want to report a problem")
     assert keys(resident.says("qwrtz pfgh")) == ["report_invalid_category"]
-    assert resident.says("the thing near the thing")["asking"] == "place"
+    assert resident.says("qwrtz pfgh")["asking"] == "place"
     assert keys(resident.says("I don't know")) == ["report_invalid_place"]
     resident.says("Market Square")
     resident.says("it hums at night and glows")
