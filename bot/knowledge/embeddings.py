@@ -210,9 +210,10 @@ class Embedder:
         clean = [text[:LONGEST_TEXT] for text in texts]
         keys = [(role, text, self._readers(text, at, languages)) for at, text in enumerate(clean)]
         with self._lock:
-            found = {key: self._cache[key] for key in keys if key in self._cache}
-            for key in found:
-                self._cache.move_to_end(key)
+            found: dict[tuple[str, ...], np.ndarray] = {k: self._cache[k] for k in keys if k in self._cache}
+            for key in keys:
+                if key in found:
+                    self._cache.move_to_end(key)
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if missing and vault is not None:
             found.update(vault.take(missing))

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,5 +155,5 @@ def test_questions_go_on_while_versions_change(
     assert answer.passages[0].article == "v2/bins"
 
 
-def _rest(snapshot: Snapshot) -> tuple[object, ...]:
+def _rest(snapshot: Snapshot) -> tuple[Any, ...]:
     return (snapshot.rows, snapshot.groups, snapshot.words, snapshot.built_at)
