@@ -114,7 +114,9 @@ def _say(turn: Turn, city: City, key: str, values: dict[str, Any], choices: list
         log.error("compose.unknown_sentence", key=key)
         raise ValueError(f"nlu_data/responses has no sentence '{key}'")
     told = {
-        name: city.category(str(value), turn.language) if name == "category" else value
+        name: city.category(str(value).removeprefix("category_"), turn.language)
+        if name == "category"
+        else value
         for name, value in values.items()
     }
     buttons = [

@@ -57,7 +57,9 @@ class Brain:
         for start in range(0, len(texts), BATCH):
             batch = list(texts[start : start + BATCH])
             try:
-                response = self._session.post(f"{self.url}/embed", json={"texts": batch, "ours": True}, timeout=timeout)
+                response = self._session.post(
+                    f"{self.url}/embed", json={"texts": batch, "ours": True}, timeout=timeout
+                )
                 response.raise_for_status()
                 answer = response.json()
             except (requests.RequestException, ValueError) as error:
