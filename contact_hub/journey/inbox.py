@@ -58,12 +58,7 @@ class Inbox:
     async def accept(self, inbound: Inbound, uploads: Sequence[Upload] = ()) -> Stored:
         """Store one thing a resident did."""
         async with self._database.begin() as session:
-            known = await timeline.find_inbound(
-                session, inbound.channel, inbound.account, inbound.external_id
-            )
-            stored = (
-                await _again(session, known) if known is not None else await _store(session, inbound, uploads)
-            )
+            stored = await _store(session, inbound, uploads)
         if stored.new:
             log.info(
                 "inbox.stored",
@@ -92,6 +87,9 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
     # order of the conversation, whatever provider redelivers in between.
     place = await citizens.known_place(session, inbound.channel, inbound.address)
     if place is None:
+        known = await timeline.find_inbound(session, inbound.channel, inbound.account, inbound.external_id)
+        if known is not None:  # a late copy begins no new conversation
+            return await _again(session, known)
         language = inbound.language_hint
         if inbound.channel in FEED_CHANNELS:
             language = await timeline.language_of_session(session, uuid.UUID(inbound.address)) or language
@@ -102,12 +100,7 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
         if known is None:
             raise RuntimeError("an inbound key vanished under our lock")
         return await _again(session, known)
-    payload: dict[str, Any] = clean(dict(inbound.payload))
-    if inbound.media:
-        payload["media"] = [
-            {"ref": m.ref, "kind": m.kind, "mime": m.mime, "name": m.name, "size": m.size}
-            for m in inbound.media
-        ]
+    payload = _payload(inbound)
     if uploads:
         payload["files"] = []
         for upload in uploads:
@@ -120,10 +113,6 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
                 data=upload.data,
             )
             payload["files"].append(str(file_id))
-    if inbound.profile_name:
-        payload["profile_name"] = clean(inbound.profile_name)
-    if inbound.channel in FEED_CHANNELS:
-        payload["client_id"] = inbound.message_id
     await timeline.record(
         session,
         touchpoint_id=touchpoint_id,
@@ -145,6 +134,20 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
         seq = await timeline.append_to_feed(session, uuid.UUID(inbound.address), touchpoint_id)
     await queue.put(session, Lane.IN, place.conversation.id, "turn", {"touchpoint": str(touchpoint_id)})
     return Stored(touchpoint_id, place.conversation.id, True, seq)
+
+
+def _payload(inbound: Inbound) -> dict[str, Any]:
+    payload: dict[str, Any] = clean(dict(inbound.payload))
+    if inbound.media:
+        payload["media"] = [
+            {"ref": m.ref, "kind": m.kind, "mime": m.mime, "name": m.name, "size": m.size}
+            for m in inbound.media
+        ]
+    if inbound.profile_name:
+        payload["profile_name"] = clean(inbound.profile_name)
+    if inbound.channel in FEED_CHANNELS:
+        payload["client_id"] = inbound.message_id
+    return payload
 
 
 async def _first_time(
