@@ -39,6 +39,8 @@ TEMPER = 0.4
 # Where nothing else tells, it is the city's first language.
 FIRST_PRIOR = 3.0
 LONGEST_READ = 400
+# How likely a turn in another script than the conversation's is still in its language.
+OTHER_SCRIPT = 0.2
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]*)?", re.UNICODE)
 _LETTER = re.compile(r"[^\W\d_]", re.UNICODE)
@@ -82,6 +84,18 @@ def read(text: str, hint: str | None = None, supported: tuple[str, ...] = SUPPOR
     return Reading(_by_script(sample, script, hint), 0.99)
 
 
+def telling_words(text: str, spoken: str) -> int:
+    """Count the words of a text that are not among the commonest of its language."""
+    common = _stored()[0].get(spoken, frozenset())
+    words = [match.group().replace("’", "'") for match in _WORD.finditer(text.casefold())]
+    # Chinese and Japanese set no spaces: two signs count as a word.
+    return sum(
+        1 if word.isascii() or spoken not in ("zh", "ja") else len(word) // 2
+        for word in words
+        if word not in common
+    )
+
+
 def _script(sample: str, letters: int) -> str:
     """Return the writing system of most letters; a Chinese or Japanese one says more than a Latin."""
     counts = Counter({name: len(pattern.findall(sample)) for name, pattern in _SCRIPTS})
@@ -114,12 +128,16 @@ def _weighed(sample: str, among: tuple[str, ...], hint: str | None, supported: t
     common = _common_words(sample)
     marks = {letter for letter in sample.casefold() if letter in _marks()}
     weights: dict[str, float] = {}
-    for code, likelihood in _likelihoods(sample, among).items():
+    likely = _likelihoods(sample, among)
+    for code, likelihood in likely.items():
         weight = likelihood**TEMPER * (SUPPORTED_PRIOR if code in supported else 1.0)
         weight *= FIRST_PRIOR if code == supported[0] else 1.0
         weight *= COMMON_WORD ** min(common[code], 8)
         weight *= FOREIGN_LETTER ** len(marks - _stored()[1].get(code, marks))
         weights[code] = weight * (favour if code == hint else 1.0)
+    if hint and hint not in among and weights:
+        # Names and an "ok" are written in Latin letters in a conversation in any script.
+        weights[hint] = OTHER_SCRIPT * max(likely.values()) ** TEMPER * SUPPORTED_PRIOR * favour
     total = sum(weights.values())
     if not total:
         return Reading(hint or supported[0], 0.0)

@@ -20,6 +20,7 @@ import numpy as np
 import typer
 import yaml
 
+from bot import language
 from bot.evaluate.answers import Query, read_articles, read_queries, snapshot_of
 from bot.evaluate.vectors import VectorStore
 from bot.knowledge import gate
@@ -31,6 +32,8 @@ from bot.settings import DEFAULT_MODEL, city_folder
 # A question whose article is hidden may still find another that answers it.
 HIDDEN_WEIGHT = 0.35
 FOLDS = 5
+# An article's own questions, of which a city has hundreds, shall not outweigh the others.
+MOST_OWN = 240
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Example:
     question: str
 
 
-def examples(snapshot: Snapshot, embedder: Embedder, queries: Sequence[Query], pool: str) -> Iterator[Example]:
+def examples(
+    snapshot: Snapshot, embedder: Embedder, queries: Sequence[Query], pool: str
+) -> Iterator[Example]:
     """Yield the examples that questions give against one pool of articles."""
     own = [query for query in queries if query.answerable and query.relevant & set(snapshot.articles)]
     for query in own:
@@ -144,7 +149,8 @@ def _look(
     """Return the features of a question, and whether a relevant article is among the first three."""
     earlier = earlier_questions(query.text, query.history)
     vectors = embedder.encode([query.text, *earlier])
-    scored = score(snapshot, query.text, vectors, earlier, hidden)
+    spoken = query.language or language.read(query.text).language
+    scored = score(snapshot, query.text, vectors, earlier, spoken, hidden)
     if not len(scored.at):
         return None, False
     ranked = rank(snapshot, scored)
@@ -161,20 +167,28 @@ def _positions_asking(snapshot: Snapshot, text: str) -> frozenset[int]:
 def main(
     articles: Annotated[list[Path], typer.Option(help="One pool of articles each; `a,b` joins two.")],
     queries: Annotated[list[Path], typer.Option(help="The questions of the pool at the same place.")],
-    cache: Annotated[Path, typer.Option(help="Where vectors are kept.")] = Path("var/brain/evaluation.sqlite"),
+    cache: Annotated[Path, typer.Option(help="Where vectors are kept.")] = Path(
+        "var/brain/evaluation.sqlite"
+    ),
     write: Annotated[bool, typer.Option(help="Replace gate.json.")] = False,
 ) -> None:
     """Train the gate on questions against their pools, and print what it learned."""
     embedder = Embedder(DEFAULT_MODEL)
     store = VectorStore(embedder, cache)
-    off_topic = random.Random(0).sample(out_of_scope(), 120)
+    off_topic = random.Random(0).sample(out_of_scope(), MOST_OWN // 2)
     found: list[Example] = []
     for pool, asked in zip(articles, queries, strict=True):
         paths = [Path(part) for part in str(pool).split(",")]
         snapshot = snapshot_of(read_articles(paths), store, embedder.fingerprint, lambda *_: None)
-        all_queries = [*read_queries([asked]), *own_questions(snapshot), *off_topic]
+        listed = own_questions(snapshot)
+        chosen = random.Random(0).sample(listed, min(MOST_OWN, len(listed)))
+        all_queries = [*read_queries([asked]), *chosen, *off_topic]
         found.extend(examples(snapshot, embedder, all_queries, paths[0].parent.name))
-    result = {"about": __doc__.split("\n")[0], "model": embedder.fingerprint, **fit(found)}
+    result = {
+        "about": "The refusal gate's weights; made by `python -m bot.evaluate.gate --write`.",
+        "model": DEFAULT_MODEL,
+        **fit(found),
+    }
     typer.echo(json.dumps(result, indent=2))
     if write:
         gate.WEIGHTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

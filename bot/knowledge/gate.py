@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bot.knowledge.lexical import words
+from bot.knowledge.embeddings import Vector
 from bot.knowledge.snapshots import Snapshot, searchable
 
 if TYPE_CHECKING:
@@ -27,24 +27,30 @@ WEIGHTS = Path(__file__).parent / "gate.json"
 def features(
     snapshot: Snapshot, text: str, scored: "Scored", ranked: list[tuple[str, float, int]]
 ) -> dict[str, float]:
-    """Return what the gate looks at: about the best article, its rivals and the question's words."""
-    best = ranked[0]
-    top = snapshot.rows[scored.at[best[2]]]
-    second = ranked[1][1] if len(ranked) > 1 else 0.0
-    fifth = ranked[4][1] if len(ranked) > 4 else 0.0
-    told = max(snapshot.words.overlap(text, searchable(snapshot.rows[scored.at[number]])) for *_, number in ranked[:3])
+    """Return what the gate looks at: how near the best articles are, in meaning and in words.
+
+    Nothing in it says how long the question is: "recycling days" is a good question.
+    """
+    places = [int(scored.at[number]) for *_, number in ranked[:3]]
+    cosines = [likeness(scored.question, snapshot.vector(at)) for at in places]
+    told = [snapshot.words.overlap(text, searchable(snapshot.rows[at])) for at in places]
+    first = ranked[0][2]
+    foreign = snapshot.rows[places[0]].language != scored.language
+    behind = ranked[4][1] if len(ranked) > 4 else 0.0
     return {
-        "dense": min(float(scored.dense[best[2]]), CEILING),
-        "peak": min(float(scored.dense.max()), CEILING),
-        "cosine": float(scored.cosine[best[2]]),
-        "lexical": float(scored.words[best[2]]),
-        "score": min(best[1], 2 * CEILING),
-        "margin": min(best[1] - second, CEILING),
-        "lead": min(best[1] - fifth, CEILING),
-        "overlap": snapshot.words.overlap(text, searchable(top)),
-        "told": told,
-        "length": math.log1p(len(words(text))),
+        "cosine": cosines[0],
+        "nearest": max(cosines),
+        "told": max(told),
+        "foreign": float(foreign),
+        "dense": min(float(scored.dense[first]), CEILING),
+        "lead": min(ranked[0][1] - behind, CEILING),
     }
+
+
+def likeness(question: Vector, passage: Vector) -> float:
+    """Return the cosine of two vectors over the models that read both texts."""
+    length = float(np.linalg.norm(question[passage != 0]) * np.linalg.norm(passage[question != 0]))
+    return float(question @ passage) / length if length else 0.0
 
 
 @cache

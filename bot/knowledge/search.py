@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ import numpy as np
 from bot.knowledge import gate, quotes
 from bot.knowledge.embeddings import Role, Vectors
 from bot.knowledge.snapshots import Row, Snapshot, searchable
+from bot.language import telling_words
 
 # Chosen on the development questions, see docs/measurements.md.
 LEXICAL = 3.0
@@ -28,9 +29,14 @@ LEXICAL = 3.0
 SAME_LANGUAGE = 1.0
 HISTORY = 0.2
 HISTORY_DECAY = 0.5
+# A question with no more words of its own than this leans on the turn before.
+BARE_WORDS = 2
+BARE_HISTORY = 0.6
 HISTORY_TURNS = 3
 AGREEMENT = 0.1
 CANDIDATES = 80
+# What the turn before counts for the gate.
+FOLLOWED = 0.3
 # Within an article, what a shared word counts for choosing the passage that is quoted.
 QUOTED_WORDS = 0.3
 LEAD = 0.05
@@ -76,7 +82,8 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as the hub and the actions read it."""
-        return asdict(self) | {"outcome": str(self.outcome), "passages": [asdict(p) for p in self.passages]}
+        passages = [dict(vars(passage)) for passage in self.passages]
+        return vars(self) | {"outcome": str(self.outcome), "passages": passages}
 
 
 class Encoder(Protocol):
@@ -116,11 +123,12 @@ class Search:
         if snapshot is None:
             raise NotReady("no knowledge has been published yet")
         started = time.perf_counter()
+        asked = snapshot.mended(text, language)
         earlier = earlier_questions(text, history)
-        vectors = await self._encoder.encode([text, *earlier], Role.QUERY)
+        vectors = await self._encoder.encode([asked, *earlier], Role.QUERY)
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(
-            self._thread, look_up, snapshot, text, vectors, earlier, language, k
+            self._thread, look_up, snapshot, asked, vectors, earlier, language, k
         )
         took = (time.perf_counter() - started) * 1000
         return Answer(
@@ -174,8 +182,9 @@ class Scored:
     earlier turns, and what the resident's own language is worth.
     """
 
+    question: Array
+    language: str
     at: Array
-    cosine: Array
     dense: Array
     words: Array
     score: Array
@@ -197,7 +206,9 @@ def score(
     stored = np.stack([snapshot.vector(one) for one in at]) if len(at) else np.empty_like(vectors[:0])
     same = np.array([snapshot.rows[one].language == language for one in at], dtype=np.float32)
     total = SAME_LANGUAGE * same
-    first: tuple[Array, Array, Array] | None = None
+    first: tuple[Array, Array] | None = None
+    # "And how much is it?" asks nothing of its own.
+    carried = HISTORY if telling_words(text, language) > BARE_WORDS else BARE_HISTORY
     weight = 1.0
     for vector, turn in zip(vectors, words, strict=True):
         cosine = stored @ vector
@@ -207,10 +218,12 @@ def score(
         dense = (cosine - mean) / spread
         lexical = turn[at]
         total += weight * (dense + LEXICAL * lexical)
-        first = first or (cosine, dense, lexical)
-        weight = HISTORY if weight == 1.0 else weight * HISTORY_DECAY
+        first = first or (dense, lexical)
+        weight = carried if weight == 1.0 else weight * HISTORY_DECAY
     assert first is not None
-    return Scored(at, *first, total)
+    # What a follow-up leaves out stands in the turn before: the gate reads both.
+    question = vectors[0] + FOLLOWED * vectors[1] if earlier else vectors[0]
+    return Scored(question, language, at, *first, total)
 
 
 def _candidates(snapshot: Snapshot, vectors: Vectors, words: list[Array], hidden: frozenset[int]) -> Array:

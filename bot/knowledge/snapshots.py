@@ -30,6 +30,8 @@ import numpy as np
 from bot.knowledge.embeddings import Vector, Vectors
 from bot.knowledge.index import VectorIndex
 from bot.knowledge.lexical import LexicalIndex
+from bot.knowledge.spelling import LANGUAGE as ENGLISH
+from bot.knowledge.spelling import Spelling
 
 # Passages whose cosines tell how near an unrelated passage of a language is to a question.
 BACKGROUND = 512
@@ -83,11 +85,16 @@ class Snapshot:
     rows: tuple[Row, ...]
     groups: dict[str, Group]
     words: LexicalIndex
+    spelling: Spelling
     built_at: float
 
     def group(self, row: Row) -> str:
         """Return the name of the group that holds a passage."""
         return row.language if row.language in self.groups else REST
+
+    def mended(self, text: str, language: str) -> str:
+        """Return a question as the articles of its language would spell it."""
+        return self.spelling.mended(text) if language == ENGLISH else text
 
     def vector(self, at: int) -> Vector:
         """Return the vector of the passage at a position."""
@@ -215,7 +222,8 @@ def _assemble(meta: Meta, rows: tuple[Row, ...], indexes: dict[str, VectorIndex]
         order = np.random.default_rng(0).permutation(len(members[name]))[:BACKGROUND]
         groups[name] = Group(index, np.stack([index.vector(members[name][at]) for at in order]))
     words = LexicalIndex([searchable(row) for row in rows])
-    return Snapshot(meta, rows, groups, words, time.time())
+    spelling = Spelling(row.text for row in rows if row.language == ENGLISH)
+    return Snapshot(meta, rows, groups, words, spelling, time.time())
 
 
 def searchable(row: Row) -> str:

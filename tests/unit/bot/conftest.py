@@ -93,7 +93,19 @@ def town(make_snapshot: Callable[[Sequence[Article]], Snapshot]) -> Snapshot:
 
 @pytest.fixture(scope="session")
 def city(make_snapshot: Callable[[Sequence[Article]], Snapshot]) -> Snapshot:
-    """Makes a part of the city's own knowledge: every English article, without its second half."""
+    """Makes a part of the city's own knowledge: five topics in English, long articles cut short."""
     folder = city_folder() / "knowledge"
-    articles = [article for article in importers.read(folder) if article.language == "en"]
-    return make_snapshot([replace(article, text=article.text[:600]) for article in articles])
+    topics = ("waste", "parking", "identity-and-residence", "libraries", "schools")
+    articles = [article for topic in topics for article in importers.read(folder / topic)]
+    return make_snapshot(
+        [
+            replace(article, article=f"{topic_of(article)}/{article.article}", text=article.text[:800])
+            for article in articles
+            if article.language == "en"
+        ]
+    )
+
+
+def topic_of(article: Article) -> str:
+    """Return the folder of an article, which its address ends with."""
+    return article.url.rstrip("/").split("/")[-2]

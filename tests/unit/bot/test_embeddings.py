@@ -45,7 +45,9 @@ def test_odd_texts_have_vectors_too(embedder: Embedder, text: str) -> None:
 def test_the_fingerprint_tells_models_and_weights_apart(embedder: Embedder) -> None:
     assert Embedder("use").fingerprint == Embedder("use").fingerprint
     assert Embedder("use").fingerprint.startswith("use:512:")
-    assert len({Embedder(name).fingerprint for name in ("use", "e5", "use+e5", "use+e5*0.5", "use+e5:de")}) == 5
+    assert (
+        len({Embedder(name).fingerprint for name in ("use", "e5", "use+e5", "use+e5*0.5", "use+e5:de")}) == 5
+    )
 
 
 @pytest.mark.parametrize("name", ["", "use+", "use*0", "+"])

@@ -60,7 +60,12 @@ class Hub:
     def publish(self, version: int, snapshot: Snapshot, fingerprint: str) -> None:
         out = io.BytesIO()
         vectors = np.stack([snapshot.vector(at) for at in range(len(snapshot.rows))])
-        meta = {"version": version, "fingerprint": fingerprint, "dimensions": vectors.shape[1], "published_at": "now"}
+        meta = {
+            "version": version,
+            "fingerprint": fingerprint,
+            "dimensions": vectors.shape[1],
+            "published_at": "now",
+        }
         with zipfile.ZipFile(out, "w") as parts:
             parts.writestr("meta.json", json.dumps(meta))
             parts.writestr("passages.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in snapshot.rows))
@@ -88,9 +93,14 @@ class Brain:
         }
         environment.pop("EMBEDDING_MODEL", None)
         self.log = (data / "brain.log").open("wb")
-        self.process = subprocess.Popen([sys.executable, "-m", "bot.service"], env=environment, stderr=self.log)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bot.service"], env=environment, stderr=self.log
+        )
         self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers={"X-Internal-Secret": SECRET}, timeout=30, trust_env=False
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"X-Internal-Secret": SECRET},
+            timeout=30,
+            trust_env=False,
         )
 
     def health(self) -> dict[str, Any]:
@@ -132,10 +142,15 @@ def running(town: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     hub.close()
 
 
-@pytest.mark.parametrize("path", ["/read", "/embed", "/search", "/passages", "/webhook", "/metrics", "/unknown"])
+@pytest.mark.parametrize(
+    "path", ["/read", "/embed", "/search", "/passages", "/webhook", "/metrics", "/unknown"]
+)
 def test_without_the_secret_nothing_is_said(running: tuple[Brain, Hub], path: str) -> None:
     response = running[0].http.post(path, headers={"X-Internal-Secret": "wrong"}, json={})
-    assert (response.status_code, response.json()) == (403, {"error": "the internal secret is missing or wrong"})
+    assert (response.status_code, response.json()) == (
+        403,
+        {"error": "the internal secret is missing or wrong"},
+    )
 
 
 def test_health_needs_no_secret_and_tells_what_is_served(running: tuple[Brain, Hub], town: Snapshot) -> None:
@@ -167,11 +182,25 @@ def test_a_question_gets_its_article(running: tuple[Brain, Hub]) -> None:
         ("Wann wird mein Recycling abgeholt?", "de"),
         ("متى يتم جمع إعادة التدوير؟", "ar"),
     ):
-        answer = running[0].http.post("/search", json={"text": text, "language": language, "history": [], "k": 2}).json()
+        answer = (
+            running[0]
+            .http.post("/search", json={"text": text, "language": language, "history": [], "k": 2})
+            .json()
+        )
         first = answer["passages"][0]
         assert first["article"] == "waste/recycling-collection"
         assert (answer["kb_version"], answer["language"], first["language"]) == (1, language, "en")
-        assert set(first) == {"passage", "article", "version", "language", "title", "url", "text", "quote", "score"}
+        assert set(first) == {
+            "passage",
+            "article",
+            "version",
+            "language",
+            "title",
+            "url",
+            "text",
+            "quote",
+            "score",
+        }
         assert answer["took_ms"] >= 0
 
 
@@ -182,11 +211,20 @@ def test_the_residents_language_is_preferred(running: tuple[Brain, Hub]) -> None
 
 
 def test_articles_become_passages_with_vectors(running: tuple[Brain, Hub]) -> None:
-    article = {"article": "a/b", "language": "en", "title": "T", "text": "One.\n\n## H\nTwo.", "questions": ["Q?"]}
+    article = {
+        "article": "a/b",
+        "language": "en",
+        "title": "T",
+        "text": "One.\n\n## H\nTwo.",
+        "questions": ["Q?"],
+    }
     body = running[0].http.post("/passages", json={"articles": [article]}).json()
     (made,) = body["articles"]
     assert [(p["ordinal"], p["kind"], p["text"]) for p in made["passages"]] == [
-        (0, "title", "T"), (1, "question", "Q?"), (2, "body", "One."), (3, "body", "Two."),
+        (0, "title", "T"),
+        (1, "question", "Q?"),
+        (2, "body", "One."),
+        (3, "body", "Two."),
     ]
     assert all(len(base64.b64decode(p["vector"])) == 4 * body["dimensions"] for p in made["passages"])
 
@@ -203,14 +241,18 @@ def test_articles_become_passages_with_vectors(running: tuple[Brain, Hub]) -> No
         ("/webhook", b"not json"),
     ],
 )
-def test_a_malformed_call_is_explained_and_not_repeated(running: tuple[Brain, Hub], path: str, content: bytes) -> None:
+def test_a_malformed_call_is_explained_and_not_repeated(
+    running: tuple[Brain, Hub], path: str, content: bytes
+) -> None:
     response = running[0].http.post(path, content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 422
     assert response.json()["error"]
     assert "xxx" not in response.text
 
 
-@pytest.mark.parametrize("text", ["", " ", "\0", "👍👍👍", "/restart", "x" * 20_000, "ÿ\ud7ff", "SELECT 1; --"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\0", "👍👍👍", "/restart", "x" * 20_000, "ÿ\ud7ff", "SELECT 1; --"]
+)
 def test_odd_questions_get_an_answer_of_some_kind(running: tuple[Brain, Hub], text: str) -> None:
     response = running[0].http.post("/search", json={"text": text, "language": "en"})
     assert response.status_code == 200
@@ -280,9 +322,18 @@ def test_no_log_line_holds_a_text(running: tuple[Brain, Hub]) -> None:
     ("environment", "said"),
     [
         ({}, "INTERNAL_SECRET is not set"),
-        ({"INTERNAL_SECRET": "s", "BRAIN_PORT": "many"}, "BRAIN_PORT must be a port number from 1 to 65535, not 'many'."),
-        ({"INTERNAL_SECRET_FILE": "/nowhere/x"}, "INTERNAL_SECRET_FILE names /nowhere/x, which cannot be read"),
-        ({"INTERNAL_SECRET": "s", "KNOWLEDGE_POLL_SECONDS": "-1"}, "KNOWLEDGE_POLL_SECONDS must be a number of seconds"),
+        (
+            {"INTERNAL_SECRET": "s", "BRAIN_PORT": "many"},
+            "BRAIN_PORT must be a port number from 1 to 65535, not 'many'.",
+        ),
+        (
+            {"INTERNAL_SECRET_FILE": "/nowhere/x"},
+            "INTERNAL_SECRET_FILE names /nowhere/x, which cannot be read",
+        ),
+        (
+            {"INTERNAL_SECRET": "s", "KNOWLEDGE_POLL_SECONDS": "-1"},
+            "KNOWLEDGE_POLL_SECONDS must be a number of seconds",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_readable_sentence(environment: dict[str, str], said: str) -> None:

@@ -156,4 +156,4 @@ def test_questions_go_on_while_versions_change(
 
 
 def _rest(snapshot: Snapshot) -> tuple[Any, ...]:
-    return (snapshot.rows, snapshot.groups, snapshot.words, snapshot.built_at)
+    return (snapshot.rows, snapshot.groups, snapshot.words, snapshot.spelling, snapshot.built_at)
