@@ -7,11 +7,12 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import CannotMeasure, Program, free_port
+from benchmarks.machine import ROOT, CannotMeasure, Program, free_port
 
 SECRET = "for-a-measurement-and-nothing-else"
 ONLY_OURS = (
@@ -39,7 +40,7 @@ class OurLine:
     @property
     def processes(self) -> dict[str, int]:
         """Its processes by name, PostgreSQL left out where it is ours to share."""
-        found = {"up": self.program.pid}
+        found = {"up": int(self.run["pid"])}
         return found | {p["name"]: int(p["pid"]) for p in self.run["processes"] if p["name"] != "postgres"}
 
     def stop(self) -> None:
@@ -47,7 +48,15 @@ class OurLine:
         self.program.stop(patience=40)
 
 
-def start(data: Path, log: Path, *, fresh: bool, **environment: str) -> OurLine:
+def start(
+    data: Path,
+    log: Path,
+    *,
+    fresh: bool,
+    command: Sequence[str] = (sys.executable, "-m", "contact_hub.cli", "up"),
+    folder: Path = ROOT,
+    **environment: str,
+) -> OurLine:
     """Start a line and wait until it is ready; `fresh` keeps nothing of an earlier one but its models."""
     if fresh and data.exists():
         for entry in data.iterdir():
@@ -60,19 +69,21 @@ def start(data: Path, log: Path, *, fresh: bool, **environment: str) -> OurLine:
     url = f"http://127.0.0.1:{port}"
     program = Program(
         "civicline up",
-        [sys.executable, "-m", "contact_hub.cli", "up"],
+        command,
         {
             "CIVICLINE_DATA": str(data),
             "INTERNAL_SECRET": SECRET,
             "PORT": str(port),
+            "PUBLIC_URL": url,
             "PYTHONUNBUFFERED": "1",
             **environment,
         },
         log,
+        folder,
     )
     began = time.monotonic()
     try:
-        program.wait_for_words("Ready in", 900)
+        program.wait_for_words("Ready in", 1800)
         seconds = time.monotonic() - began
         run = json.loads((data / "run.json").read_text(encoding="utf-8"))
     except (CannotMeasure, OSError, ValueError):

@@ -100,6 +100,8 @@ class Crowd:
                 await visit.sender.say(words)
             except (NoReply, TimeoutError, OSError) as error:
                 phase.failures.append(f"{type(error).__name__}: {error}")
+                if visit in visits:
+                    visits.remove(visit)  # whoever is not answered leaves
             else:
                 phase.latencies.append(time.perf_counter() - began)
 

@@ -21,8 +21,10 @@ from benchmarks.versus_rasa.ours import Civicline
 from benchmarks.versus_rasa.words import Words
 from contact_hub.operations import postgres
 from contact_hub.operations.postgres import Postgres
+from contact_hub.operations.processes import memory_mb
 
 Say = Callable[[str], None]
+MOST_UNANSWERED = 0.05  # more is no conversation that could be measured
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Side:
     alone: list[float] = field(default_factory=list)
     cpu: dict[str, float] = field(default_factory=dict)
     turns: int = 0  # all of them, warm-up included
+    unanswered: list[str] = field(default_factory=list)
 
     async def phase(self, plan: Plan, seconds: float, server: Postgres, *, counts: bool) -> Phase:
         """Let the residents talk, and keep what it took if it counts."""
@@ -57,9 +60,10 @@ class Side:
         done = await self.crowd.talk(plan.residents, seconds)
         after = {name: cpu_seconds(pids) for name, pids in watched.items()} | {"load": time.process_time()}
         self.turns += len(done.latencies)
-        if done.failures:
+        self.unanswered += done.failures
+        if len(self.unanswered) > MOST_UNANSWERED * self.turns:
             raise CannotMeasure(
-                f"{self.name}: {len(done.failures)} turns failed, such as: {done.failures[0]}"
+                f"{self.name}: {len(self.unanswered)} turns were not answered: {self.unanswered[0]}"
             )
         if counts:
             self.phases.append(done)
@@ -71,6 +75,7 @@ class Side:
         """Measure turns that nobody else is in the way of."""
         done = await self.crowd.talk(1, seconds)
         self.turns += len(done.latencies)
+        self.unanswered += done.failures
         self.alone += done.latencies
 
     def figures(self) -> dict[str, Any]:
@@ -79,7 +84,7 @@ class Side:
         seconds = sum(phase.seconds for phase in self.phases)
         mine = {name: memory([pid]) for name, pid in self.processes.items()}
         if "up" in mine:  # the others are its children
-            mine["up"] -= sum(megabytes for name, megabytes in mine.items() if name != "up")
+            mine["up"] = memory_mb(self.processes["up"])
             self.cpu["up"] -= sum(self.cpu[name] for name in self.processes if name != "up")
         return {
             "turns_per_second": round(len(latencies) / seconds, 2),
@@ -93,6 +98,7 @@ class Side:
                 name: round(spent * 1000 / len(latencies), 1) for name, spent in self.cpu.items()
             },
             "turns": len(latencies),
+            "unanswered": len(self.unanswered),
             "senders": self.crowd.senders,
         }
 
@@ -199,7 +205,7 @@ def _kept_by_us(side: Side) -> dict[str, Any]:
         ).fetchall()
         reports = connection.execute("SELECT count(*) FROM report").fetchone()
     steps = {str(step): int(count) for step, count in rows}
-    if "None" in steps or sum(steps.values()) != side.turns:
+    if "None" in steps or sum(steps.values()) < side.turns:
         raise CannotMeasure(f"Of {side.turns} turns the history holds these: {steps}.")
     shares = {step: round(count / side.turns, 3) for step, count in steps.items()}
     return {"share_of_turns": shares, "reports": int(reports[0]) if reports else 0}

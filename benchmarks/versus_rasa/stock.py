@@ -53,14 +53,7 @@ def prepare() -> Path:
     model = KEPT / "models" / f"{digest}.tar.gz"
     if not model.exists():
         print("Training the stock bot (minutes, once) ...", file=sys.stderr, flush=True)
-        train = [
-            RASA,
-            "train",
-            "--out",
-            model.parent,
-            "--fixed-model-name",
-            model.name.removesuffix(".tar.gz"),
-        ]
+        train: list[str | Path] = [RASA, "train", "--out", model.parent, "--fixed-model-name", digest]
         Program("rasa train", train, QUIET | threads(1), KEPT / "train.log", _folder()).finish()
     return model
 
@@ -125,7 +118,16 @@ class Stock:
             KEPT / "actions.log",
             folder,
         )
-        run = [RASA, "run", "--interface", "127.0.0.1", "--port", str(rasa), "--model", model]
+        run: list[str | Path] = [
+            RASA,
+            "run",
+            "--interface",
+            "127.0.0.1",
+            "--port",
+            str(rasa),
+            "--model",
+            model,
+        ]
         talking = Program("stock Rasa", run, told, KEPT / "rasa.log", folder)
         found = cls(client, f"http://127.0.0.1:{rasa}", (talking, acting))
         try:
