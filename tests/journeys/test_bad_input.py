@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import uuid
 from typing import Any
@@ -14,7 +15,8 @@ from tests.fakes import twilio
 from tests.journeys.residents import Books, OnTheWeb, Resident, until
 from tests.whole import WEBHOOK_SECRET, WholeLine
 
-COMMANDS = ["/restart", '/talk_to_human{"x":1}', "  /greet@1.0", "/session_start", "/report_problem", "/back"]
+COMMANDS = ["/restart", '/talk_to_human{"x":1}', "  /greet@1.0"]
+OTHERS = ["/session_start", "/report_problem", '/inform{"place": "Nowhere"}', "//restart", "\u200b/restart"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,14 @@ def http(line: WholeLine) -> Any:
         yield client
 
 
+@pytest.fixture(scope="module")
+def token(line: WholeLine) -> str:
+    """A key that opens the timelines."""
+    made = line.civicline("token", "create", "--scope", "timeline:read", "--json")
+    assert made.returncode == 0, made.stderr
+    return str(json.loads(made.stdout)["token"])
+
+
 def refused(answer: httpx.Response, *statuses: int) -> None:
     """It was refused for a reason that can be read."""
     assert answer.status_code in statuses, answer.text[:300]
@@ -41,15 +51,23 @@ def refused(answer: httpx.Response, *statuses: int) -> None:
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_what_looks_like_a_command_is_words(resident: Resident, words: str) -> None:
-    """An intent by command would come with full certainty and change hands, or forget the conversation."""
+    is_words_in_a_report(resident, words)
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_so_is_everything_else_that_rasa_might_obey(visitor: OnTheWeb, words: str) -> None:
+    is_words_in_a_report(visitor, words)
+
+
+def is_words_in_a_report(resident: Resident, words: str) -> None:
+    """An intent by command would come with full certainty, fill slots, or forget the conversation."""
     resident.asks("there's a huge pothole in Mill Lane")
 
     heard = resident.asks(words)
 
     assert heard
     assert resident.state() == "bot" or "talk" in words
-    understood = resident.last("t.payload->'understood'")
-    assert understood["confidence"] < 1.0
+    assert resident.last("t.payload->'understood'")["confidence"] < 1.0
     resident.asks("It is as deep as a bucket")
     resident.asks("no photo")
     if resident.state() == "bot":
