@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bot.knowledge.embeddings import Vector
-from bot.knowledge.snapshots import Snapshot, searchable
+from bot.knowledge.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from bot.knowledge.search import Scored
@@ -33,7 +33,7 @@ def features(
     """
     places = [int(scored.at[number]) for *_, number in ranked[:3]]
     cosines = [likeness(scored.question, snapshot.vector(at)) for at in places]
-    told = [snapshot.words.overlap(text, searchable(snapshot.rows[at])) for at in places]
+    told = snapshot.words.told(text, places)
     first = ranked[0][2]
     foreign = snapshot.rows[places[0]].language != scored.language
     behind = ranked[4][1] if len(ranked) > 4 else 0.0

@@ -3,6 +3,7 @@
 Dense vectors blur names, numbers and form codes; words find them.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -54,19 +55,19 @@ class LexicalIndex:
     """BM25 over passages, in the order in which they were given."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._size = len(texts)
         corpus = [tokens(text) or [""] for text in texts]
+        self._number: dict[str, int] = {}
+        for one in corpus:
+            for token in one:
+                self._number.setdefault(token, len(self._number))
+        held = [np.unique([self._number[token] for token in one]).astype(np.int32) for one in corpus]
+        counts = np.bincount(np.concatenate(held), minlength=len(self._number)) if held else np.zeros(0)
+        self._held = held
+        self._rarity = np.log(1 + (len(corpus) - counts + 0.5) / (counts + 0.5))
+        self._unknown = math.log(1 + (len(corpus) + 0.5) / 0.5)
         self._retriever: Any = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
-        self._rarity: dict[str, float] = {}
         if corpus:
             self._retriever.index(corpus, show_progress=False)
-            counts: dict[str, int] = {}
-            for one in corpus:
-                for token in set(one):
-                    counts[token] = counts.get(token, 0) + 1
-            total = len(corpus)
-            self._rarity = {t: float(np.log(1 + (total - n + 0.5) / (n + 0.5))) for t, n in counts.items()}
-        self._unknown = float(np.log(1 + (self._size + 0.5) / 0.5))
 
     def shares(self, text: str) -> Scores:
         """Return each passage's BM25 score as a share of what the question's words are worth.
@@ -74,23 +75,28 @@ class LexicalIndex:
         About 1 where a passage holds all of them, and little where it holds one by chance.
         """
         asked = tokens(text)
-        known = [token for token in asked if token in self._rarity]
+        known = [token for token in asked if token in self._number]
         if not known:
-            return np.zeros(self._size, dtype=np.float32)
-        worth = sum(map(self.rarity, asked)) or 1.0
+            return np.zeros(len(self._held), dtype=np.float32)
+        worth = sum(map(self._worth, asked)) or 1.0
         return np.asarray(self._retriever.get_scores(known), dtype=np.float32) / np.float32(worth)
 
-    def rarity(self, token: str) -> float:
-        """Return how telling a token is: its inverse document frequency, highest if unknown."""
-        return self._rarity.get(token, self._unknown)
-
-    def overlap(self, question: str, text: str) -> float:
-        """Return the share (0-1) of the question's telling words that occur in a text."""
+    def told(self, question: str, places: Sequence[int]) -> list[float]:
+        """Return the share (0-1) of the question's telling words that each passage holds."""
         asked = set(tokens(question))
-        weight = sum(map(self.rarity, asked))
-        if not weight:
-            return 0.0
-        return sum(map(self.rarity, asked & set(tokens(text)))) / weight
+        worth = sum(map(self._worth, asked))
+        known = {self._number[token] for token in asked if token in self._number}
+        return [
+            sum(float(self._rarity[one]) for one in known.intersection(self._held[at].tolist())) / worth
+            if worth
+            else 0.0
+            for at in places
+        ]
+
+    def _worth(self, token: str) -> float:
+        """Return how telling a token is: its inverse document frequency, highest if unknown."""
+        number = self._number.get(token)
+        return self._unknown if number is None else float(self._rarity[number])
 
 
 def _bigrams(run: str) -> list[str]:

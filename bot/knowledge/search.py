@@ -19,7 +19,7 @@ import numpy as np
 
 from bot.knowledge import gate, quotes
 from bot.knowledge.embeddings import Role, Vectors
-from bot.knowledge.snapshots import Row, Snapshot, searchable
+from bot.knowledge.snapshots import Row, Snapshot
 from bot.language import telling_words
 
 # Chosen on the development questions, see docs/measurements.md.
@@ -229,8 +229,10 @@ def score(
 def _candidates(snapshot: Snapshot, vectors: Vectors, words: list[Array], hidden: frozenset[int]) -> Array:
     """Return the positions of the passages nearest by vector, in each language, and by words."""
     near: list[int] = []
+    # The question alone, and leaning on the turn before.
+    asked = np.vstack([vectors[:1], vectors[:1] + vectors[1:2]]) if len(vectors) > 1 else vectors
     for group in snapshot.groups.values():
-        _, ids = group.index.nearest(vectors, CANDIDATES + len(hidden))
+        _, ids = group.index.nearest(asked, CANDIDATES + len(hidden))
         near.extend(snapshot.position[int(one)] for one in np.unique(ids) if one >= 0)
     for turn in words:
         top = np.argsort(-turn)[: CANDIDATES + len(hidden)]
@@ -266,11 +268,11 @@ def _found(
     chosen = language if language in versions else "en" if "en" in versions else next(iter(versions))
     places = [at for at in versions[chosen] if snapshot.rows[at].kind == "body"] or versions[chosen]
     stored = np.stack([snapshot.vector(at) for at in places])
-    overlap = np.array([snapshot.words.overlap(text, searchable(snapshot.rows[at])) for at in places])
+    told = np.array(snapshot.words.told(text, places))
     # A line with an address answers few questions; what an article opens with answers most.
     thin = np.array([len(snapshot.rows[at].text) < THIN_CHARACTERS for at in places])
     lead = np.arange(len(places)) == 0
-    worth = stored @ vector + QUOTED_WORDS * overlap + LEAD * lead - THIN * thin
+    worth = stored @ vector + QUOTED_WORDS * told + LEAD * lead - THIN * thin
     row: Row = snapshot.rows[places[int(np.argmax(worth))]]
     return Found(
         row.passage,
