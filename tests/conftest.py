@@ -21,6 +21,16 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 TEMPLATE = "migrated"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs the browser's tests last.
+
+    Playwright keeps an event loop running in the main thread for as long as its browser lives, and no
+    other can run beside it.
+    """
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Runs one PostgreSQL for the whole session, in a folder that goes away with it."""

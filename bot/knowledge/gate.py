@@ -32,7 +32,14 @@ def features(
     Nothing in it says how long the question is: "recycling days" is a good question.
     """
     places = [int(scored.at[number]) for *_, number in ranked[:3]]
-    cosines = [likeness(scored.question, snapshot.vector(at)) for at in places]
+    first_three = {article: number for number, (article, _, _) in enumerate(ranked[:3])}
+    cosines = [0.0] * len(places)
+    # An article's nearest passage is not always the one that stands out most: which languages'
+    # passages are near is a matter of which models read them.
+    for at in scored.at:
+        place = first_three.get(snapshot.rows[at].article)
+        if place is not None:
+            cosines[place] = max(cosines[place], likeness(scored.question, snapshot.vector(at)))
     told = snapshot.words.told(text, places)
     first = ranked[0][2]
     foreign = snapshot.rows[places[0]].language != scored.language
