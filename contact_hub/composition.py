@@ -30,7 +30,12 @@ class Parts:
     @cached_property
     def database(self) -> Database:
         """Engine and sessions."""
-        return Database(self.database_url, pool_size=self.pool_size)
+        key = self.settings.secret_key
+        return Database(
+            self.database_url,
+            pool_size=self.pool_size,
+            secret_key=key.get_secret_value() if key else None,
+        )
 
     @property
     def listen_url(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, LiteralString
@@ -53,9 +53,12 @@ def now() -> datetime:
 
 
 class Database:
-    """An engine with its sessions; every session is one transaction that commits at the end of its block."""
+    """An engine with its sessions; every session is one transaction that commits at the end of its block.
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    `secret_key` is SECRET_KEY, for what is signed or sealed on its way into a table.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, secret_key: str | None = None) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
             url,
@@ -67,7 +70,9 @@ class Database:
             connect_args={"connect_timeout": 5},
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(
+            self.engine, expire_on_commit=False, info={} if secret_key is None else {_SECRET: secret_key}
+        )
         self._glances = _Glances(libpq_url(url), pool_size)
 
     @asynccontextmanager
@@ -75,6 +80,8 @@ class Database:
         """A session whose work commits together, or not at all when the block raises."""
         async with self._sessions.begin() as session:
             yield session
+            for last in session.info.get(_LAST, ()):
+                await last(session)
 
     async def glance(self, statement: LiteralString, **values: Any) -> list[tuple[Any, ...]]:
         """Run one statement by itself, committed as it ends, and give its rows.
@@ -88,6 +95,28 @@ class Database:
         """Close every pooled connection."""
         await self.engine.dispose()
         await self._glances.close()
+
+
+_SECRET = "secret_key"
+_LAST = "at_the_end"
+Last = Callable[[AsyncSession], Awaitable[None]]
+
+
+def secret_of(session: AsyncSession) -> str:
+    """SECRET_KEY, as the session's database was given it; raises LookupError where it was not."""
+    found: str | None = session.info.get(_SECRET)
+    if found is None:
+        raise LookupError("this database was opened without SECRET_KEY, and something must be signed")
+    return found
+
+
+def at_the_end(session: AsyncSession, work: Last) -> None:
+    """Do this as the last thing before the session commits.
+
+    For rows that everybody locks: held for the moment of the commit only, and after every other lock,
+    so that two transactions never wait for one another.
+    """
+    session.info.setdefault(_LAST, []).append(work)
 
 
 class _Glances:

@@ -17,7 +17,7 @@ from contact_hub.composition import Parts
 from contact_hub.settings import libpq_url, read_settings
 from tests.contract.providers import nobody_listens
 from tests.fakes import telegram, twilio
-from tests.hub.line import SECRET, Line, Script, scripted
+from tests.hub.line import SECRET, SECRET_KEY, Line, Script, scripted
 
 PUBLIC_URL = "https://line.larkhaven.example"
 WEBHOOK_SECRET = "a-secret-that-telegram-shows"
@@ -134,6 +134,7 @@ async def web(
     settings = read_settings(
         civicline_data=tmp_path,
         internal_secret=SECRET,
+        secret_key=SECRET_KEY,
         public_url=PUBLIC_URL,
         telegram_bot_token=telegram.TOKEN,
         telegram_webhook_secret=WEBHOOK_SECRET,

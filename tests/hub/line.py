@@ -39,6 +39,7 @@ from tests.contract.providers import nobody_listens
 from tests.fakes import server
 
 SECRET = "only-among-ourselves"
+SECRET_KEY = "the-key-that-signs-and-seals-in-tests"
 
 
 class Line:
@@ -53,7 +54,7 @@ class Line:
         brain_url: str | None = None,
         rasa_url: str | None = None,
     ) -> None:
-        self.database = Database(database_url, pool_size=10)
+        self.database = Database(database_url, pool_size=10, secret_key=SECRET_KEY)
         self.city = city
         self.channels: dict[str, Channel] = {
             channel.name: channel for channel in (WebChat(), Console(), *channels)
