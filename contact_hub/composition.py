@@ -30,11 +30,12 @@ class Parts:
     @cached_property
     def database(self) -> Database:
         """Engine and sessions."""
-        key = self.settings.secret_key
+        key, former = self.settings.secret_key, self.settings.secret_key_previous
         return Database(
             self.database_url,
             pool_size=self.pool_size,
             secret_key=key.get_secret_value() if key else None,
+            former_key=former.get_secret_value() if former else None,
         )
 
     @property

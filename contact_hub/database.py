@@ -18,6 +18,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from contact_hub.sealing import Sealer
 from contact_hub.settings import libpq_url
 
 
@@ -55,10 +56,18 @@ def now() -> datetime:
 class Database:
     """An engine with its sessions; every session is one transaction that commits at the end of its block.
 
-    `secret_key` is SECRET_KEY, for what is signed or sealed on its way into a table.
+    `secret_key` is SECRET_KEY, for what is signed or sealed on its way into a table; `former_key` is the
+    one before it, which still opens what it sealed.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, secret_key: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        secret_key: str | None = None,
+        former_key: str | None = None,
+    ) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
             url,
@@ -70,9 +79,11 @@ class Database:
             connect_args={"connect_timeout": 5},
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
-        self._sessions = async_sessionmaker(
-            self.engine, expire_on_commit=False, info={} if secret_key is None else {_SECRET: secret_key}
-        )
+        known: dict[str, Any] = {_MEMORY: {}}
+        if secret_key is not None:
+            former = () if former_key is None else (former_key,)
+            known |= {_SECRET: secret_key, _SEALER: Sealer(secret_key, *former)}
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=known)
         self._glances = _Glances(libpq_url(url), pool_size)
 
     @asynccontextmanager
@@ -97,7 +108,9 @@ class Database:
         await self._glances.close()
 
 
-_SECRET = "secret_key"
+_SECRET = "secret_key"  # noqa: S105 - its name
+_SEALER = "sealer"
+_MEMORY = "memory"
 _LAST = "at_the_end"
 Last = Callable[[AsyncSession], Awaitable[None]]
 
@@ -107,6 +120,20 @@ def secret_of(session: AsyncSession) -> str:
     found: str | None = session.info.get(_SECRET)
     if found is None:
         raise LookupError("this database was opened without SECRET_KEY, and something must be signed")
+    return found
+
+
+def sealer_of(session: AsyncSession) -> Sealer:
+    """What seals and opens for this database; raises LookupError where it was given no SECRET_KEY."""
+    found: Sealer | None = session.info.get(_SEALER)
+    if found is None:
+        raise LookupError("this database was opened without SECRET_KEY, and something must be sealed")
+    return found
+
+
+def memory_of(session: AsyncSession) -> dict[str, Any]:
+    """What this process remembers of this database from one session to the next."""
+    found: dict[str, Any] = session.info.setdefault(_MEMORY, {})
     return found
 
 

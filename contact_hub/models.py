@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contact_hub.citizens import models as citizens
+from contact_hub.citizens import silence
 from contact_hub.database import Base
+from contact_hub.events import models as events
 from contact_hub.handoff import models as handoff
 from contact_hub.knowledge import models as knowledge
 from contact_hub.operations import queue
 from contact_hub.outbox import models as outbox
+from contact_hub.privacy import records
 from contact_hub.reports import models as reports
 from contact_hub.staff import models as staff
 from contact_hub.timeline import models as timeline
@@ -15,11 +18,14 @@ from contact_hub.timeline import models as timeline
 __all__ = [
     "Base",
     "citizens",
+    "events",
     "handoff",
     "knowledge",
     "outbox",
     "queue",
+    "records",
     "reports",
+    "silence",
     "staff",
     "timeline",
 ]

@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     embedding_cache: Annotated[Path | None, MustBe("a folder")] = None
 
     secret_key: Secret | None = None
+    secret_key_previous: Secret | None = None
     internal_secret: Secret | None = None
 
     telegram_bot_token: Annotated[
@@ -251,7 +252,8 @@ def read_settings(**given: Any) -> Settings:
     if wrong or settings is None:
         raise SettingsError(list(dict.fromkeys(wrong)))
     kept = {name: _kept_secret(settings, name) for name in ("secret_key", "internal_secret")}
-    return settings.model_copy(update=kept)
+    former = settings.secret_key_previous or _former_secret(settings)
+    return settings.model_copy(update={**kept, "secret_key_previous": former})
 
 
 @lru_cache(maxsize=1)
@@ -336,6 +338,15 @@ def _unfit_for_production(settings: Settings) -> list[str]:
     if settings.public_url is None or not settings.public_url.startswith("https://"):
         wrong.append("PUBLIC_URL must be the https address that residents use: production needs it.")
     return wrong
+
+
+def _former_secret(settings: Settings) -> SecretStr | None:
+    """Gives the key that CIVICLINE_DATA/secret_key held before it was moved aside for a new one."""
+    path = settings.civicline_data / "secret_key_previous"
+    try:
+        return SecretStr(path.read_text(encoding="utf-8").strip()) if path.exists() else None
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read: {error.strerror}."]) from None
 
 
 def _kept_secret(settings: Settings, name: str) -> SecretStr:

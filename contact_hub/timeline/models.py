@@ -111,6 +111,7 @@ class ChatTicket(Base):
     """A one-use pass that opens a WebSocket, so that no token travels in a URL."""
 
     __tablename__ = "chat_ticket"
+    __table_args__ = (Index("ix_chat_ticket_session_id", "session_id"),)
 
     ticket_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("chat_session.id"))
@@ -121,7 +122,10 @@ class StoredFile(Base):
     """An attachment of a touchpoint, its bytes in chunks beside it."""
 
     __tablename__ = "attachment"
-    __table_args__ = (Index("ix_attachment_touchpoint_id", "touchpoint_id"),)
+    __table_args__ = (
+        Index("ix_attachment_touchpoint_id", "touchpoint_id"),
+        Index("ix_attachment_address_id", "address_id"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     touchpoint_id: Mapped[uuid.UUID]
