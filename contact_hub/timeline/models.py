@@ -135,10 +135,11 @@ class StoredFile(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    sealed: Mapped[bool] = mapped_column(server_default=text("false"))  # what is older may lie open
 
 
 class FileChunk(Base):
-    """Up to 256 KiB of an attachment."""
+    """Up to 256 KiB of an attachment, sealed for this attachment and this position."""
 
     __tablename__ = "attachment_chunk"
 

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from contact_hub.citizens.models import Address
-from contact_hub.database import Database, new_id, now
+from contact_hub.database import Database, new_id, now, sealer_of
+from contact_hub.sealing import Unsealable
 from contact_hub.timeline.models import (
     ChatSession,
     FeedEntry,
@@ -27,6 +28,7 @@ from contact_hub.timeline.models import (
 )
 
 CHUNK_BYTES = 256 * 1024
+FILES = "attachment"  # the purpose they are sealed for
 _REMEMBERED_CHARACTERS = 500  # of one message, where a follow-up question is understood by it
 
 
@@ -150,7 +152,8 @@ async def keep_file(
     data: bytes,
     file_id: uuid.UUID | None = None,
 ) -> uuid.UUID:
-    """Store an attachment in chunks beside its touchpoint."""
+    """Store an attachment in sealed chunks beside its touchpoint."""
+    sealer = sealer_of(session)
     identity = file_id or new_id()
     await session.execute(
         insert(StoredFile).values(
@@ -162,23 +165,40 @@ async def keep_file(
             size=len(data),
             sha256=hashlib.sha256(data).digest(),
             created_at=now(),
+            sealed=True,
         )
     )
     for position, start in enumerate(range(0, len(data), CHUNK_BYTES)):
-        chunk = data[start : start + CHUNK_BYTES]
+        chunk = sealer.seal(FILES, data[start : start + CHUNK_BYTES], place_of(identity, position))
         await session.execute(insert(FileChunk).values(attachment_id=identity, position=position, data=chunk))
     return identity
 
 
 async def read_file(session: AsyncSession, file_id: uuid.UUID) -> tuple[StoredFile, bytes] | None:
-    """An attachment with its bytes."""
+    """An attachment with its bytes; raises Unsealable when they are not what was stored."""
     found = await session.get(StoredFile, file_id)
     if found is None:
         return None
-    chunks = await session.scalars(
-        select(FileChunk.data).where(FileChunk.attachment_id == file_id).order_by(FileChunk.position)
+    rows = await session.execute(
+        select(FileChunk.position, FileChunk.data)
+        .where(FileChunk.attachment_id == file_id)
+        .order_by(FileChunk.position)
     )
-    return found, b"".join(chunks)
+    if found.sealed:
+        sealer = sealer_of(session)
+        chunks = [sealer.unseal(FILES, chunk, place_of(file_id, position)) for position, chunk in rows]
+    else:
+        chunks = [chunk for _, chunk in rows]
+    data = b"".join(chunks)
+    # A chunk that is missing leaves no broken seal behind.
+    if hashlib.sha256(data).digest() != found.sha256:
+        raise Unsealable("This attachment is not what was stored: a part of it is missing or was changed.")
+    return found, data
+
+
+def place_of(file_id: uuid.UUID, position: int) -> bytes:
+    """What a chunk is sealed about, so that no other attachment and no other position opens it."""
+    return file_id.bytes + position.to_bytes(4, "big")
 
 
 async def files_of(
