@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contact_hub.audit import models as audit
 from contact_hub.citizens import models as citizens
+from contact_hub.citizens import sealed
 from contact_hub.citizens import silence
 from contact_hub.database import Base
 from contact_hub.events import models as events
@@ -17,6 +19,7 @@ from contact_hub.timeline import models as timeline
 
 __all__ = [
     "Base",
+    "audit",
     "citizens",
     "events",
     "handoff",
@@ -25,6 +28,7 @@ __all__ = [
     "queue",
     "records",
     "reports",
+    "sealed",
     "silence",
     "staff",
     "timeline",

@@ -74,6 +74,7 @@ class Conversation(Base):
     __tablename__ = "conversation"
     __table_args__ = (
         Index("uq_conversation_open", "address_id", unique=True, postgresql_where=text("state <> 'closed'")),
+        Index("ix_conversation_address_id", "address_id"),
         Index("ix_conversation_waiting", "waiting_since", postgresql_where=text("state = 'waiting'")),
     )
 
@@ -81,6 +82,7 @@ class Conversation(Base):
     address_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("address.id"))
     state: Mapped[str] = mapped_column(default=ConversationState.BOT)
     holder: Mapped[str | None]
+    department: Mapped[str | None]  # a key of city.yml; NULL until something tells whose matter it is
     epoch: Mapped[int] = mapped_column(default=0)
     language: Mapped[str | None]
     language_fixed: Mapped[bool] = mapped_column(default=False)

@@ -6,26 +6,18 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
 
 from argon2 import PasswordHasher
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.database import Database, new_id, now
+from contact_hub.staff.access import Scope as Scope
 from contact_hub.staff.models import Invitation, Role, Staff, Token
 
 INVITATION_HOURS = 24
 SHORTEST_PASSWORD = 12
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)  # OWASP's minimum for argon2id
-
-
-class Scope(StrEnum):
-    """What an API token may do."""
-
-    TIMELINE_READ = "timeline:read"
-    QUEUE_READ = "queue:read"
-    QUEUE_WRITE = "queue:write"
 
 
 class Refused(ValueError):
