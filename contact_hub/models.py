@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contact_hub.audit import models as audit
 from contact_hub.citizens import models as citizens
-from contact_hub.citizens import sealed
-from contact_hub.citizens import silence
+from contact_hub.citizens import sealed, silence
 from contact_hub.database import Base
 from contact_hub.events import models as events
 from contact_hub.handoff import models as handoff

@@ -10,8 +10,10 @@ from sqlalchemy import Exists, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contact_hub.citizens import silence
 from contact_hub.citizens.models import Address, Citizen, Conversation, Suppression
 from contact_hub.database import new_id, now
+from contact_hub.operations.queue import LeaseLost
 
 DESK = "desk"
 
@@ -27,7 +29,12 @@ class Place:
 
 async def place_of(session: AsyncSession, channel: str, value: str, language: str | None = None) -> Place:
     """The citizen behind an address, made where unknown, and the open conversation under lock."""
-    address = await find_address(session, channel, value)
+    # Held against an erasure, which either waits for this message or is over before it is looked at.
+    address = await session.scalar(
+        select(Address)
+        .where(Address.channel == channel, Address.value == value)
+        .with_for_update(read=True, key_share=True)
+    )
     if address is None:
         address = await _make_address(session, channel, value, language)
     return Place(address.id, address.citizen_id, await open_conversation(session, address, language))
@@ -80,6 +87,7 @@ async def _make_address(session: AsyncSession, channel: str, value: str, languag
             )
             .on_conflict_do_nothing()
         )
+        await silence.recall(session, channel, value)
         return made
     await session.execute(delete(Citizen).where(Citizen.id == citizen_id))
     found = await find_address(session, channel, value)
@@ -120,6 +128,10 @@ async def open_conversation(
     raise RuntimeError("the conversation is closed as fast as it is opened")
 
 
+class ConversationGone(LookupError, LeaseLost):
+    """The conversation was erased: whoever still works on it abandons, as one does whose lease is lost."""
+
+
 async def lock_conversation(session: AsyncSession, conversation_id: uuid.UUID) -> Conversation:
     """The conversation as it is now, under lock until the transaction ends."""
     found = await session.scalar(
@@ -129,7 +141,7 @@ async def lock_conversation(session: AsyncSession, conversation_id: uuid.UUID) -
         .execution_options(populate_existing=True)
     )
     if found is None:
-        raise LookupError(f"no conversation {conversation_id}")
+        raise ConversationGone(f"no conversation {conversation_id}")
     return found
 
 

@@ -17,6 +17,8 @@ class Delivery(Base):
     __tablename__ = "delivery"
     __table_args__ = (
         Index("ix_delivery_touchpoint_id", "touchpoint_id"),
+        Index("ix_delivery_address_id", "address_id"),
+        Index("ix_delivery_conversation_id", "conversation_id"),
         Index("ix_delivery_provider_id", "channel", "provider_id"),
         Index(  # for counting what was spent lately, without reading the table
             "ix_delivery_channel_first_tried_at",

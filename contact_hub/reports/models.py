@@ -25,14 +25,18 @@ class Report(Base):
     """A reported problem with the reference number the resident was given."""
 
     __tablename__ = "report"
-    __table_args__ = (Index("ix_report_address_id", "address_id"),)
+    __table_args__ = (
+        Index("ix_report_address_id", "address_id"),
+        Index("ix_report_conversation_id", "conversation_id"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     number: Mapped[int] = mapped_column(unique=True)
     reference: Mapped[str] = mapped_column(unique=True)
-    address_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("address.id"))
-    conversation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("conversation.id"))
-    touchpoint_id: Mapped[uuid.UUID] = mapped_column(unique=True)  # the message that completed it
+    # Whose report it is; nobody's once its person was erased and the city still counts its work.
+    address_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("address.id"))
+    conversation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("conversation.id"))
+    touchpoint_id: Mapped[uuid.UUID | None] = mapped_column(unique=True)  # the message that completed it
     category: Mapped[str]
     place: Mapped[str]
     description: Mapped[str]
