@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import yaml
 from babel.dates import format_date, format_datetime
+
+from contact_hub.wishes import Wish, Wishes
 
 _STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "optout"})
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -31,6 +33,7 @@ class City:
     settings: Mapping[str, Any]
     responses: Mapping[str, Mapping[str, str]]
     commands: Mapping[str, Any]
+    consent: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what each language asks for
 
     @property
     def name(self) -> str:
@@ -67,6 +70,32 @@ class City:
     def has(self, key: str) -> bool:
         """Whether there is such a sentence."""
         return key in self.responses.get(self.default_language, {})
+
+    # Terms ------------------------------------------------------------------------------------
+
+    def notice(self, channel: str, language: str) -> tuple[str, str] | None:
+        """The privacy notice for a channel and its version; None where the city has none to show."""
+        notice = self.settings.get("privacy_notice")
+        if not notice:
+            return None
+        key = "consent_notice_sms" if channel == "sms" else "consent_notice"
+        return self.say(key, language, city=self.name, url=notice["url"]), str(notice["version"])
+
+    def asks_for(self, purpose: str) -> bool:
+        """Whether the city uses data for this purpose, and so may ask residents for it."""
+        return purpose in (self.settings.get("consent") or {})
+
+    def terms_version(self, purpose: str) -> str:
+        """The version of what is said about a purpose; it rises when the meaning changes."""
+        return str((self.settings.get("consent") or {}).get(purpose, {}).get("version", "unversioned"))
+
+    @cached_property
+    def _wishes(self) -> Wishes:
+        return Wishes({code: self.consent.get(code, {}) for code in self.languages}, plain)
+
+    def wish(self, text: str) -> Wish | None:
+        """What the whole message asks about consent, in any of the city's languages; None for all others."""
+        return self._wishes.read(text)
 
     # Hours ------------------------------------------------------------------------------------
 
@@ -170,8 +199,15 @@ def load_city(folder: Path) -> City:
         if path.stem != "commands"
     }
     commands_file = folder / "responses" / "commands.yml"
+    consent = {path.stem: _read(path) for path in sorted((folder / "consent").glob("*.yml"))}
+    for code, words in consent.items():
+        responses[code] = {**responses.get(code, {}), **words.get("texts", {})}
     city = City(
-        folder, _read(folder / "city.yml"), responses, _read(commands_file) if commands_file.exists() else {}
+        folder,
+        _read(folder / "city.yml"),
+        responses,
+        _read(commands_file) if commands_file.exists() else {},
+        {code: words.get("commands", {}) for code, words in consent.items()},
     )
     for key in ("name", "time_zone", "languages", "opening_hours", "emergency"):
         if key not in city.settings:

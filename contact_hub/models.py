@@ -11,6 +11,7 @@ from contact_hub.handoff import models as handoff
 from contact_hub.knowledge import models as knowledge
 from contact_hub.operations import queue
 from contact_hub.outbox import models as outbox
+from contact_hub.privacy import models as privacy
 from contact_hub.privacy import records
 from contact_hub.reports import models as reports
 from contact_hub.staff import models as staff
@@ -24,6 +25,7 @@ __all__ = [
     "handoff",
     "knowledge",
     "outbox",
+    "privacy",
     "queue",
     "records",
     "reports",

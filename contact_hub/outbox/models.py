@@ -50,6 +50,7 @@ class Delivery(Base):
     tries: Mapped[int] = mapped_column(default=0)
     segments: Mapped[int] = mapped_column(default=1)
     despite_silence: Mapped[bool] = mapped_column(default=False)  # answers what its receiver just wrote
+    purpose: Mapped[str | None]  # what it is sent for, where that is more than answering
     possible_duplicate: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
     first_tried_at: Mapped[datetime | None]
