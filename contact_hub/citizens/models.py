@@ -17,6 +17,10 @@ class Citizen(Base):
     """A person the city talks with, however many addresses they write from."""
 
     __tablename__ = "citizen"
+    __table_args__ = (
+        Index("ix_citizen_name", text("lower(name)")),
+        Index("ix_citizen_name_words", text("name_words(name)"), postgresql_using="gin"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -24,14 +28,32 @@ class Citizen(Base):
     name: Mapped[str | None]
 
 
+class Proof(StrEnum):
+    """How the city knows that an address is a citizen's."""
+
+    WROTE = "wrote"  # its provider vouches that they wrote from there
+    SESSION = "session"  # their browser holds the session's secret token
+    CODE = "code"  # they sent a code from there that they were given elsewhere
+    CONTACT = "contact"  # they shared their own number by Telegram's button
+    AGENT = "agent"  # somebody at the desk looked into it, with a reason
+    INNER = "inner"  # the city's own, for what happens inside
+
+
 class Address(Base):
     """One place a citizen writes from: a chat, a phone number, a browser session.
 
     `channel = "desk"` is the inner address of a citizen, for touchpoints born inside the city.
+    `citizen_id` is the owner that the ledger of merges says; `born_to` is the first one, once a merge
+    has moved the address. A retired address was a number that may be somebody else's by now: it keeps
+    its history and its owner, and its value no longer matches anything that comes in.
     """
 
     __tablename__ = "address"
-    __table_args__ = (UniqueConstraint("channel", "value"), Index("ix_address_citizen_id", "citizen_id"))
+    __table_args__ = (
+        UniqueConstraint("channel", "value"),
+        Index("ix_address_citizen_id", "citizen_id"),
+        Index("ix_address_born_to", "born_to", postgresql_where=text("born_to IS NOT NULL")),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     citizen_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("citizen.id"))
@@ -43,6 +65,8 @@ class Address(Base):
     reachable: Mapped[bool] = mapped_column(default=True)
     unreachable_reason: Mapped[str | None]
     last_inbound_at: Mapped[datetime | None]
+    born_to: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("citizen.id", ondelete="SET NULL"))
+    retired_at: Mapped[datetime | None]
 
 
 class Suppression(Base):
@@ -90,6 +114,7 @@ class Conversation(Base):
     reason: Mapped[str | None]
     form: Mapped[str | None]  # the form Rasa is filling, so that a failing Rasa is waited for
     given_up: Mapped[list[Any]] = mapped_column(default=list)
+    unfinished: Mapped[dict[str, Any] | None]  # what was said of a report that was neither sent nor dropped
     opened_at: Mapped[datetime] = mapped_column(default=now)
     last_activity_at: Mapped[datetime] = mapped_column(default=now)
     waiting_since: Mapped[datetime | None]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contact_hub.database import Base, new_id, now
@@ -35,7 +36,14 @@ class Touchpoint(Base):
 
     __tablename__ = "touchpoint"
     __table_args__ = (
-        Index("ix_touchpoint_address_id_id", "address_id", "id"),
+        Index("ix_touchpoint_address_id_id", "address_id", "id", postgresql_include=["kind", "direction"]),
+        Index(
+            "ix_touchpoint_words",
+            "words",
+            text("(ARRAY[kind, language])"),
+            postgresql_using="gin",
+            postgresql_where=text("words IS NOT NULL"),
+        ),
         Index("ix_touchpoint_conversation_id_id", "conversation_id", "id"),
         {"postgresql_partition_by": "RANGE (id)"},
     )
@@ -53,6 +61,7 @@ class Touchpoint(Base):
     message_id: Mapped[str | None]  # the provider's id of an inbound message: edits and replies name it
     provider_time: Mapped[datetime | None]
     recorded_at: Mapped[datetime] = mapped_column(default=now)
+    words: Mapped[str | None] = mapped_column(TSVECTOR, deferred=True)  # what search finds it by
 
 
 class Outcome(StrEnum):
@@ -105,6 +114,7 @@ class ChatSession(Base):
     language: Mapped[str | None]
     last_seq: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    shared: Mapped[bool] = mapped_column(default=False)  # a device that several people use
 
 
 class ChatTicket(Base):
