@@ -52,7 +52,7 @@ class Address(Base):
     __table_args__ = (
         UniqueConstraint("channel", "value"),
         Index("ix_address_citizen_id", "citizen_id"),
-        Index("ix_address_reversed", text('reverse(value) COLLATE "C"')),  # by the end of a phone number
+        Index("ix_address_number_end", text("number_end(value)")),
         Index("ix_address_born_to", "born_to", postgresql_where=text("born_to IS NOT NULL")),
     )
 

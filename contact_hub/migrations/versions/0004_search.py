@@ -34,6 +34,12 @@ CREATE FUNCTION name_words(name text) RETURNS tsvector LANGUAGE sql IMMUTABLE PA
         regexp_replace(lower(normalize(name, NFKD)), '[\u0300-\u036f]', '', 'g'), '[-''’.,"()/]+', ' ', 'g'))
 """
 
+# The end of a phone number is the same in every notation.
+NUMBER_END = r"""
+CREATE FUNCTION number_end(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    CASE WHEN value ~ '^\+?[0-9]{7,15}$' THEN right(value, 7) END
+"""
+
 
 def upgrade() -> None:
     op.add_column("touchpoint", sa.Column("words", postgresql.TSVECTOR(), nullable=True))
@@ -60,10 +66,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_citizen_name_words", "citizen", [sa.text("name_words(name)")], unique=False, postgresql_using="gin"
     )
-    # The end of a phone number is the same in every notation.
-    op.create_index(
-        "ix_address_reversed", "address", [sa.text('reverse(value) COLLATE "C"')], unique=False
-    )
+    op.execute(NUMBER_END)
+    op.create_index("ix_address_number_end", "address", [sa.text("number_end(value)")], unique=False)
     op.create_table(
         "saved_search",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -103,7 +107,8 @@ def _fill() -> None:
 
 def downgrade() -> None:
     op.drop_table("saved_search")
-    op.drop_index("ix_address_reversed", table_name="address")
+    op.drop_index("ix_address_number_end", table_name="address")
+    op.execute("DROP FUNCTION number_end(text)")
     op.drop_index("ix_citizen_name_words", table_name="citizen", postgresql_using="gin")
     op.execute("DROP FUNCTION name_words(text)")
     op.execute("DROP TRIGGER touchpoint_forgets_words ON touchpoint")
