@@ -30,12 +30,12 @@ class Parts:
     @cached_property
     def database(self) -> Database:
         """Engine and sessions."""
-        key, former = self.settings.secret_key, self.settings.secret_key_previous
+        key = self.settings.secret_key
         return Database(
             self.database_url,
             pool_size=self.pool_size,
             secret_key=key.get_secret_value() if key else None,
-            former_key=former.get_secret_value() if former else None,
+            former_keys=self.settings.former_keys,
         )
 
     @property

@@ -56,8 +56,8 @@ def now() -> datetime:
 class Database:
     """An engine with its sessions; every session is one transaction that commits at the end of its block.
 
-    `secret_key` is SECRET_KEY, for what is signed or sealed on its way into a table; `former_key` is the
-    one before it, which still opens what it sealed.
+    `secret_key` is SECRET_KEY, for what is signed or sealed on its way into a table; `former_keys` are
+    those before it, which still open what they sealed.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Database:
         *,
         pool_size: int = 10,
         secret_key: str | None = None,
-        former_key: str | None = None,
+        former_keys: tuple[str, ...] = (),
     ) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
@@ -81,8 +81,7 @@ class Database:
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
         known: dict[str, Any] = {_MEMORY: {}}
         if secret_key is not None:
-            former = () if former_key is None else (former_key,)
-            known |= {_SECRET: secret_key, _SEALER: Sealer(secret_key, *former)}
+            known |= {_SECRET: secret_key, _SEALER: Sealer(secret_key, *former_keys)}
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=known)
         self._glances = _Glances(libpq_url(url), pool_size)
 

@@ -84,6 +84,9 @@ Secret = Annotated[
 ]
 
 
+_ROLE = r"\s*(agent|supervisor|manager|records|admin)\s*"
+
+
 class Settings(BaseSettings):
     """Holds one process's settings; nothing changes them after the start."""
 
@@ -122,8 +125,24 @@ class Settings(BaseSettings):
     embedding_cache: Annotated[Path | None, MustBe("a folder")] = None
 
     secret_key: Secret | None = None
-    secret_key_previous: Secret | None = None
+    secret_key_previous: Annotated[
+        SecretStr | None,
+        _like(rf"\s*\S{{{SHORTEST_SECRET},}}(\s+\S{{{SHORTEST_SECRET},}})*\s*"),
+        MustBe("the former secrets, the newest first, with spaces between them"),
+    ] = None
     internal_secret: Secret | None = None
+
+    oidc_issuer: Url | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: Annotated[SecretStr | None, MustBe("the client's secret")] = None
+    oidc_role_claim: str = "roles"
+    oidc_roles: Annotated[
+        str | None,
+        _like(rf"[^=,]+={_ROLE}(,[^=,]+={_ROLE})*"),
+        MustBe("pairs such as city-admins=admin,city-agents=agent"),
+    ] = None
+    oidc_departments_claim: str = "departments"
+    oidc_name_claim: str = "name"
 
     telegram_bot_token: Annotated[
         SecretStr | None,
@@ -162,6 +181,12 @@ class Settings(BaseSettings):
     def production(self) -> bool:
         """Tells whether this is a city's real line."""
         return self.civicline_env == "production"
+
+    @property
+    def former_keys(self) -> tuple[str, ...]:
+        """Gives the values SECRET_KEY had before, which still open what they sealed."""
+        former = self.secret_key_previous
+        return () if former is None else tuple(former.get_secret_value().split())
 
     @property
     def city_folder(self) -> Path:
@@ -211,10 +236,11 @@ class Settings(BaseSettings):
 ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not bound
 SECRETS = tuple(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
 TOGETHER: Mapping[str, tuple[str, ...]] = {
+    "Sign-in through an identity provider": ("oidc_issuer", "oidc_client_id", "oidc_client_secret"),
     "SMS": ("twilio_account_sid", "twilio_auth_token", "twilio_from"),
     "Telegram's webhook": ("telegram_bot_token", "telegram_webhook_secret"),
 }
-_PREFIXES = ("CIVICLINE_", "DATABASE_", "TELEGRAM_", "TWILIO_", "SMS_")
+_PREFIXES = ("CIVICLINE_", "DATABASE_", "OIDC_", "TELEGRAM_", "TWILIO_", "SMS_")
 
 
 class _FileTwins(PydanticBaseSettingsSource):
@@ -341,7 +367,7 @@ def _unfit_for_production(settings: Settings) -> list[str]:
 
 
 def _former_secret(settings: Settings) -> SecretStr | None:
-    """Gives the key that CIVICLINE_DATA/secret_key held before it was moved aside for a new one."""
+    """Gives the keys that CIVICLINE_DATA/secret_key held before they were moved aside for a new one."""
     path = settings.civicline_data / "secret_key_previous"
     try:
         return SecretStr(path.read_text(encoding="utf-8").strip()) if path.exists() else None

@@ -101,13 +101,22 @@ def borrowed(*, brain: bool = False) -> Iterator[tuple[Settings, str]]:
         return
     if brain or not (settings.civicline_data / "postgres").exists():
         raise SettingsError(["Civicline is not running here: start it with `make run` or `civicline up`."])
-    from contact_hub.operations import migrate, postgres
+    from contact_hub.operations import migrate
+
+    with embedded(settings) as url:
+        migrate.upgrade(url)
+        yield settings, url
+
+
+@contextmanager
+def embedded(settings: Settings) -> Iterator[str]:
+    """Gives the address of the embedded PostgreSQL, as its tables are, and runs it for the while."""
+    from contact_hub.operations import postgres
 
     mine = using_postgres(settings)
     server = postgres.start(settings.civicline_data)
     try:
-        migrate.upgrade(server.url)
-        yield settings, server.url
+        yield server.url
     finally:
         if mine is not None:
             mine.close()

@@ -16,11 +16,12 @@ import binascii
 import json
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -61,7 +62,7 @@ async def write(session: AsyncSession, folder: Path, entry: Entry) -> None:
 async def read(session: AsyncSession, folder: Path) -> list[Entry]:
     """Every entry of file and table, oldest first, both brought up to date; raises LedgerBroken."""
     sealer = sealer_of(session)
-    filed = {entry.id: (entry, sealed) for entry, sealed in _lines(sealer, folder)}
+    filed = {entry.id: (entry, sealed) for entry, sealed in _lines(sealer, folder / FILE)}
     tabled: dict[uuid.UUID, tuple[Entry, bytes]] = {}
     for row in await session.scalars(select(Erasure)):
         tabled[row.id] = _unseal(sealer, row.entry, f"entry {row.id} of the table erasure"), row.entry
@@ -75,8 +76,33 @@ async def read(session: AsyncSession, folder: Path) -> list[Entry]:
     return sorted((entry for entry, _ in known.values()), key=lambda entry: (entry.at, entry.id))
 
 
-def _lines(sealer: Sealer, folder: Path) -> list[tuple[Entry, bytes]]:
-    path = folder / FILE
+async def keep_outside(session: AsyncSession, folder: Path, others: Sequence[Path]) -> None:
+    """Write into `folder` what other files and this database's table know, before the table is replaced."""
+    sealer = sealer_of(session)
+    known = {entry.id for entry, _ in _lines(sealer, folder / FILE)}
+    for path in others:
+        new = {entry.id: sealed for entry, sealed in _lines(sealer, path) if entry.id not in known}
+        if new:
+            _append(folder, list(new.values()))
+        known |= new.keys()
+    if await session.scalar(select(func.to_regclass("erasure"))) is not None:
+        await read(session, folder)
+
+
+async def seal_anew(session: AsyncSession, folder: Path) -> int:
+    """Seal every entry of table and file with the present key; gives how many there are."""
+    sealer = sealer_of(session)
+    entries = await read(session, folder)
+    for entry in entries:
+        await session.execute(
+            update(Erasure).where(Erasure.id == entry.id).values(entry=_seal(sealer, entry))
+        )
+    if entries:
+        _replace(folder, [_seal(sealer, entry) for entry in entries])
+    return len(entries)
+
+
+def _lines(sealer: Sealer, path: Path) -> list[tuple[Entry, bytes]]:
     if not path.exists():
         return []
     found = []
@@ -92,13 +118,28 @@ def _lines(sealer: Sealer, folder: Path) -> list[tuple[Entry, bytes]]:
 
 def _append(folder: Path, entries: list[bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(folder / FILE, os.O_APPEND, entries)
+    _sync(folder)
+
+
+def _replace(folder: Path, entries: list[bytes]) -> None:
+    aside = folder / f".{FILE}.{os.getpid()}"
+    _write(aside, os.O_TRUNC, entries)
+    aside.replace(folder / FILE)
+    _sync(folder)
+
+
+def _write(path: Path, how: int, entries: list[bytes]) -> None:
     lines = b"".join(base64.b64encode(sealed) + b"\n" for sealed in entries)
-    descriptor = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
     try:
         os.write(descriptor, lines)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync(folder: Path) -> None:
     place = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(place)  # the file's name as well, where it is new
