@@ -4,40 +4,109 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Exists, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Exists, and_, delete, exists, func, not_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens import silence
-from contact_hub.citizens.models import Address, Citizen, Conversation, Suppression
+from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState, Proof, Suppression
 from contact_hub.database import new_id, now
 from contact_hub.operations.queue import LeaseLost
 
 DESK = "desk"
+SESSION_CHANNELS = frozenset({"web_chat", "console"})  # proved by a browser, which several people may use
+NUMBER_CHANNELS = frozenset({"sms"})  # networks give a number that was let go to somebody else
+SILENCE = timedelta(days=90)  # networks keep a number back for about as long before they give it away
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The address something came from, with its citizen and its open conversation, which is locked."""
+    """The address something came from, with its citizen and its open conversation, which is locked.
+
+    `returned` is the citizen whom the same number belonged to, where it may be somebody else's now.
+    """
 
     address_id: uuid.UUID
     citizen_id: uuid.UUID
     conversation: Conversation
+    returned: uuid.UUID | None = None
 
 
 async def place_of(session: AsyncSession, channel: str, value: str, language: str | None = None) -> Place:
     """The citizen behind an address, made where unknown, and the open conversation under lock."""
+    address, returned = await address_of(session, channel, value, language)
+    conversation = await open_conversation(session, address, language)
+    return Place(address.id, address.citizen_id, conversation, returned)
+
+
+async def address_of(
+    session: AsyncSession, channel: str, value: str, language: str | None = None
+) -> tuple[Address, uuid.UUID | None]:
+    """The address, made where unknown or in doubt, and in the latter case whose it was."""
+    address = await _undoubted(session, channel, value)
+    if address is not None:
+        return address, None
+    former = await find_address(session, channel, value)
+    if former is not None:
+        # Two messages may arrive at once: one of them retires the address, the other finds the new one.
+        await session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"{channel}:{value}"))))
+        address = await _undoubted(session, channel, value)
+        if address is not None:
+            return address, None
+        await _retire(session, former.id)
+    made = await _make_address(session, channel, value, language)
+    return made, None if former is None else former.citizen_id
+
+
+async def _undoubted(session: AsyncSession, channel: str, value: str) -> Address | None:
     # Held against an erasure, which either waits for this message or is over before it is looked at.
-    address = await session.scalar(
+    return await session.scalar(
         select(Address)
-        .where(Address.channel == channel, Address.value == value)
+        .where(Address.channel == channel, Address.value == value, not_(_doubtful()))
         .with_for_update(read=True, key_share=True)
     )
-    if address is None:
-        address = await _make_address(session, channel, value, language)
-    return Place(address.id, address.citizen_id, await open_conversation(session, address, language))
+
+
+def _doubtful() -> ColumnElement[bool]:
+    """Whether a number may have been given to somebody else since its owner was last heard."""
+    heard = func.greatest(Address.last_inbound_at, Address.verified_at, Address.created_at)
+    return and_(
+        Address.channel.in_(sorted(NUMBER_CHANNELS)),
+        or_(not_(Address.reachable), heard < now() - SILENCE),
+    )
+
+
+async def _retire(session: AsyncSession, address_id: uuid.UUID) -> None:
+    """Leave a doubtful number with its citizen under another value; whoever has it now begins anew.
+
+    Nothing is shown to a stranger and nothing of theirs lands in another's history, and no query has
+    to remember it: the value matches nothing that comes in.
+    """
+    # The conversation first, as everywhere. One that a person looks after stays open for them.
+    await session.execute(
+        select(Conversation.id)
+        .where(Conversation.address_id == address_id, Conversation.state != ConversationState.CLOSED)
+        .with_for_update()
+    )
+    await session.execute(
+        update(Conversation)
+        .where(Conversation.address_id == address_id, Conversation.state == ConversationState.BOT)
+        .values(state=ConversationState.CLOSED, closed_at=now())
+    )
+    moment = now()
+    await session.execute(
+        update(Address)
+        .where(Address.id == address_id, Address.retired_at.is_(None))
+        .values(
+            value=Address.value + f" (until {moment:%Y-%m-%dT%H:%M:%S.%fZ})",
+            retired_at=moment,
+            reachable=False,
+            unreachable_reason="the number may be somebody else's by now",
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def known_place(session: AsyncSession, channel: str, value: str) -> Place | None:
@@ -47,6 +116,7 @@ async def known_place(session: AsyncSession, channel: str, value: str) -> Place 
             select(Address.id, Address.citizen_id, Conversation)
             .join(Conversation, Conversation.address_id == Address.id)
             .where(Address.channel == channel, Address.value == value, Conversation.state != "closed")
+            .where(not_(_doubtful()))
             .with_for_update(of=Conversation)
             .execution_options(populate_existing=True)
         )
@@ -69,7 +139,14 @@ async def _make_address(session: AsyncSession, channel: str, value: str, languag
     made: Address | None = await session.scalar(
         insert(Address)
         .values(
-            id=new_id(), citizen_id=citizen_id, channel=channel, value=value, created_at=now(), reachable=True
+            id=new_id(),
+            citizen_id=citizen_id,
+            channel=channel,
+            value=value,
+            created_at=now(),
+            verified_at=now(),
+            proof=Proof.SESSION if channel in SESSION_CHANNELS else Proof.WROTE,
+            reachable=True,
         )
         .on_conflict_do_nothing()
         .returning(Address)
@@ -83,6 +160,8 @@ async def _make_address(session: AsyncSession, channel: str, value: str, languag
                 channel=DESK,
                 value=str(citizen_id),
                 created_at=now(),
+                verified_at=now(),
+                proof=Proof.INNER,
                 reachable=True,
             )
             .on_conflict_do_nothing()

@@ -26,7 +26,7 @@ from contact_hub.timeline.models import Outcome
 
 log = structlog.get_logger()
 
-FEED_CHANNELS = frozenset({"web_chat", "console"})  # their residents read a feed in our own database
+FEED_CHANNELS = citizens.SESSION_CHANNELS  # their residents read a feed in our own database
 
 
 @dataclass(frozen=True, slots=True)
