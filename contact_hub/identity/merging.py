@@ -13,7 +13,7 @@ from contact_hub.audit import service as audit
 from contact_hub.citizens import identity
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState, Proof
 from contact_hub.citizens.sealed import SealedReader, SealedRecord
-from contact_hub.citizens.service import DESK, desk_address
+from contact_hub.citizens.service import DESK, SESSION_CHANNELS, desk_address
 from contact_hub.database import new_id, now
 from contact_hub.events import service as events
 from contact_hub.identity import ledger
@@ -85,25 +85,25 @@ async def side(session: AsyncSession, citizen_id: uuid.UUID) -> Side:
         citizen.name,
         citizen.language,
         await identity.addresses_of(session, citizen_id),
-        {kind: number for kind, number in counts},
+        {str(kind): int(number) for kind, number in counts},
         int(talks or 0),
     )
 
 
 def _warnings(first: Side, second: Side) -> list[str]:
     """What speaks against it, or should at least be looked at twice."""
-    found = []
-    for channel in ("sms", "telegram"):
-        if all(
-            any(a.channel == channel and a.retired_at is None for a in one.addresses)
-            for one in (first, second)
-        ):
-            found.append(f"Both write by {channel}, from different addresses.")
+    both = _personal(first) & _personal(second)
+    found = [f"Both write by {channel}, from different addresses." for channel in sorted(both)]
     if first.name and second.name and first.name.casefold() != second.name.casefold():
         found.append("Their names differ.")
     if first.language and second.language and first.language != second.language:
         found.append("They write in different languages.")
     return found
+
+
+def _personal(one: Side) -> set[str]:
+    inner = {DESK, *SESSION_CHANNELS}
+    return {a.channel for a in one.addresses if a.retired_at is None} - inner
 
 
 # Merging and undoing ---------------------------------------------------------------------------
