@@ -1,12 +1,13 @@
 """The erasure ledger: who is to stay erased, without saying who that was.
 
-An entry holds the marks (keyed hashes) of the erased addresses and citizens and nothing else about
-them; it is sealed besides. It stands in the table `erasure` and, one line each, in
-`CIVICLINE_DATA/erasures.log`, which no restore touches: a backup from before the erasure brings the
-person back, and the replay of these entries removes them again. Nothing is ever taken out of either.
+An entry holds the marks (keyed hashes) of the erased addresses and citizens, each address with the
+time from which it may be somebody else's, and nothing else about them; it is sealed besides. It
+stands in the table `erasure` and, one line each, in `CIVICLINE_DATA/erasures.log`, which no restore
+touches: a backup from before the erasure brings the person back, and the replay of these entries
+removes them again. Nothing is ever taken out of either.
 
 A line is base64 of `Sealer.seal("erasure ledger", ...)` about the constant `entry`; inside stands
-`{"id": uuid, "at": time, "citizens": [hex], "addresses": [hex]}` as JSON.
+`{"id": uuid, "at": time, "citizens": [hex], "addresses": {hex: time}}` as JSON.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Entry:
     id: uuid.UUID
     at: datetime
     citizens: frozenset[bytes]
-    addresses: frozenset[bytes]
+    addresses: Mapping[bytes, datetime]
 
 
 async def write(session: AsyncSession, folder: Path, entry: Entry) -> None:
@@ -152,7 +153,7 @@ def _seal(sealer: Sealer, entry: Entry) -> bytes:
         "id": str(entry.id),
         "at": entry.at.isoformat(),
         "citizens": sorted(mark.hex() for mark in entry.citizens),
-        "addresses": sorted(mark.hex() for mark in entry.addresses),
+        "addresses": {mark.hex(): until.isoformat() for mark, until in sorted(entry.addresses.items())},
     }
     return sealer.seal(_PURPOSE, json.dumps(plain).encode(), _ABOUT)
 
@@ -166,5 +167,5 @@ def _unseal(sealer: Sealer, sealed: bytes, where: str) -> Entry:
         uuid.UUID(plain["id"]),
         datetime.fromisoformat(plain["at"]),
         frozenset(bytes.fromhex(mark) for mark in plain["citizens"]),
-        frozenset(bytes.fromhex(mark) for mark in plain["addresses"]),
+        {bytes.fromhex(mark): datetime.fromisoformat(until) for mark, until in plain["addresses"].items()},
     )
