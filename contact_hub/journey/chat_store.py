@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from channels.base.contract import Button, FeedMessage, Inbound, Media, Source, Upload
+from channels.base.errors import Malformed
 from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
 from contact_hub.journey.effects import pressed_title
@@ -117,7 +118,13 @@ class PostgresChatStore:
 
     async def accept(self, inbound: Inbound, uploads: Sequence[Upload] = ()) -> int:
         """Store what the resident did and return its `seq`; the same client_id returns the same seq."""
-        stored = await self._inbox.accept(inbound, uploads)
+        try:
+            stored = await self._inbox.accept(inbound, uploads)
+        except LookupError:  # erased a moment ago, and remembered here for another
+            self._known = {
+                token: known for token, known in self._known.items() if known[0] != inbound.address
+            }
+            raise Malformed("This token opens no session: start a new one.", status=401) from None
         if stored.seq is None:
             raise RuntimeError("a web-chat message has no line in its session")
         return stored.seq

@@ -27,6 +27,7 @@ from contact_hub.timeline.models import Outcome
 log = structlog.get_logger()
 
 FEED_CHANNELS = citizens.SESSION_CHANNELS  # their residents read a feed in our own database
+ERASED = uuid.UUID(int=0)  # the touchpoint of a message that was removed with its resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,8 @@ async def _first_time(
 
 async def _again(session: AsyncSession, known: models.Inbound) -> Stored:
     if known.touchpoint_id is None:
-        raise RuntimeError("a receipt's id came back as a message")
+        if known.step == "receipt":
+            raise RuntimeError("a receipt's id came back as a message")
+        return Stored(ERASED, None, False)
     seq = await timeline.feed_seq(session, known.touchpoint_id)
     return Stored(known.touchpoint_id, None, False, seq)

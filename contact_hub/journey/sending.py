@@ -249,7 +249,10 @@ class Sending:
 
     async def _locked(self, session: AsyncSession, task: Claimed) -> Delivery:
         await queue.lock(session, task.conversation_id)
-        return await session.get_one(Delivery, uuid.UUID(task.payload["delivery"]), with_for_update=True)
+        delivery = await session.get(Delivery, uuid.UUID(task.payload["delivery"]), with_for_update=True)
+        if delivery is None:
+            raise LeaseLost(task.id)  # erased while it was on its way
+        return delivery
 
 
 async def _message(session: AsyncSession, delivery: Delivery, address: Address) -> Outbound:

@@ -34,6 +34,10 @@ from contact_hub.staff.access import Viewer
 
 log = structlog.get_logger()
 
+_LEADS_NOWHERE = (
+    "UPDATE inbound SET touchpoint_id = NULL, outcome = coalesce(outcome, 'suppressed'),"
+    " step = coalesce(step, 'erased'), settled_at = coalesce(settled_at, now())"
+)
 _ASSISTANT = "assistant."  # Rasa's own tables: not there before it first started
 
 
@@ -322,21 +326,12 @@ async def _remove(session: AsyncSession, person: _Person, schedule: Schedule | N
     kept: dict[str, int] = {}
     kept["reports"] = await _part_with_reports(session, values, schedule)
     await _forget_words(session, person)
-    done = await session.execute(
-        text(
-            "UPDATE inbound SET touchpoint_id = NULL, outcome = coalesce(outcome, 'suppressed'),"
-            " step = coalesce(step, 'erased'), settled_at = coalesce(settled_at, now())"
-            f" WHERE {PROVIDERS_IDS}"
-        ),
-        values,
-    )
+    done = await session.execute(text(f"{_LEADS_NOWHERE} WHERE {PROVIDERS_IDS}"), values)
     kept["message_ids"] = int(done.rowcount)  # type: ignore[attr-defined]
     gone: Counter[str] = Counter()
     for removal in await _there(session):
-        done = await session.execute(
-            text(f"DELETE FROM {removal.table} WHERE {removal.which}"),
-            values,  # noqa: S608 - our own words
-        )
+        statement = f"DELETE FROM {removal.table} WHERE {removal.which}"  # noqa: S608 - our own words
+        done = await session.execute(text(statement), values)
         gone[removal.of] += int(done.rowcount)  # type: ignore[attr-defined]
     session.expunge_all()  # what it remembers of these rows is no longer true
     return [] if schedule is None else await _lines(session, person, schedule, gone, kept)

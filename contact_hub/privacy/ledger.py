@@ -17,6 +17,7 @@ import binascii
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,7 +108,7 @@ def _lines(sealer: Sealer, path: Path) -> list[tuple[Entry, bytes]]:
     if not path.exists():
         return []
     found = []
-    for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), start=1):
         where = f"line {number} of {path}"
         try:
             sealed = base64.b64decode(line, validate=True)
