@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from datetime import datetime
 
@@ -26,23 +25,14 @@ class KeptSilence(Base):
     source: Mapped[str]
 
 
-def mark_of(sealer: Sealer, kind: str, value: str) -> bytes:
-    """The keyed hash by which an address or a citizen is recognised once they are erased.
-
-    Without SECRET_KEY nobody can try phone numbers until one fits.
-    """
-    return marks_of(sealer, kind, value)[0]
+def key_of(sealer: Sealer, key_id: str | None = None) -> bytes:
+    """The key of marks, by which an address or a citizen is recognised once they are erased."""
+    return sealer.key("marks of the erased", key_id=key_id)
 
 
-def marks_of(sealer: Sealer, kind: str, value: str) -> list[bytes]:
-    """The same under every key that may have made it, the present one first."""
-    former = sorted(sealer.key_ids - {sealer.key_id})
-    return [
-        hmac.new(
-            sealer.key("marks of the erased", key_id=key), f"{kind}\0{value}".encode(), hashlib.sha256
-        ).digest()
-        for key in (sealer.key_id, *former)
-    ]
+def mark(key: bytes, kind: str, value: str) -> bytes:
+    """A keyed hash: without the key nobody can try phone numbers until one fits."""
+    return hmac.digest(key, f"{kind}\0{value}".encode(), "sha256")
 
 
 async def keep(session: AsyncSession, channel: str, value: str) -> None:
@@ -55,10 +45,10 @@ async def keep(session: AsyncSession, channel: str, value: str) -> None:
         )
     ).first()
     if gone is not None:
-        mark = mark_of(sealer_of(session), channel, value)
+        known_by = mark(key_of(sealer_of(session)), channel, value)
         await session.execute(
             insert(KeptSilence)
-            .values(mark=mark, since=gone.since, source=gone.source)
+            .values(mark=known_by, since=gone.since, source=gone.source)
             .on_conflict_do_nothing()
         )
 
@@ -67,7 +57,8 @@ async def recall(session: AsyncSession, channel: str, value: str) -> None:
     """Give an address that turns up again the silence it once asked for."""
     if (await session.scalar(select(KeptSilence.mark).limit(1))) is None:
         return  # nobody erased had opted out, and no key is needed to know that
-    marks = marks_of(sealer_of(session), channel, value)
+    sealer = sealer_of(session)
+    marks = [mark(key_of(sealer, key), channel, value) for key in sealer.key_ids]
     kept = (
         await session.execute(
             delete(KeptSilence)

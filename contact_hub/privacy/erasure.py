@@ -239,16 +239,16 @@ async def _refuse_held(session: AsyncSession, person: _Person) -> None:
 
 
 def _entry(session: AsyncSession, person: _Person) -> ledger.Entry:
-    sealer, moment = sealer_of(session), now()
+    key, moment = silence.key_of(sealer_of(session)), now()
     addresses: dict[bytes, datetime] = {}
     for address in person.addresses:
-        addresses[silence.mark_of(sealer, address.channel, address.value)] = moment
+        addresses[silence.mark(key, address.channel, address.value)] = moment
         if address.retired_at is not None:
             # An older backup knows the number under its plain value, and from then on it is another's.
             plain = address.value.partition(" (until ")[0]
-            addresses[silence.mark_of(sealer, address.channel, plain)] = address.retired_at
-    citizens = frozenset(silence.mark_of(sealer, "citizen", str(citizen)) for citizen in person.citizens)
-    return ledger.Entry(new_id(), moment, citizens, addresses)
+            addresses[silence.mark(key, address.channel, plain)] = address.retired_at
+    citizens = frozenset(silence.mark(key, "citizen", str(citizen)) for citizen in person.citizens)
+    return ledger.Entry(new_id(), moment, key, citizens, addresses)
 
 
 async def _returned(session: AsyncSession, entries: Sequence[ledger.Entry]) -> list[_Person]:
@@ -259,7 +259,7 @@ async def _returned(session: AsyncSession, entries: Sequence[ledger.Entry]) -> l
     """
     if not entries:
         return []
-    sealer = sealer_of(session)
+    keys = {entry.key for entry in entries}
     people = {mark for entry in entries for mark in entry.citizens}
     until: dict[bytes, datetime] = {}
     for entry in entries:
@@ -268,14 +268,14 @@ async def _returned(session: AsyncSession, entries: Sequence[ledger.Entry]) -> l
     citizens = [
         citizen
         for citizen in await session.scalars(select(Citizen.id))
-        if people.intersection(silence.marks_of(sealer, "citizen", str(citizen)))
+        if any(silence.mark(key, "citizen", str(citizen)) in people for key in keys)
     ]
+    rows = await session.execute(select(Address.id, Address.channel, Address.value, Address.created_at))
     addresses = [
         identity
-        for identity, channel, value, made in await session.execute(
-            select(Address.id, Address.channel, Address.value, Address.created_at)
-        )
-        if any(made <= until[mark] for mark in silence.marks_of(sealer, channel, value) if mark in until)
+        for identity, channel, value, made in rows
+        for mark in {silence.mark(key, channel, value) for key in keys}
+        if mark in until and made <= until[mark]
     ]
     if not citizens and not addresses:
         return []

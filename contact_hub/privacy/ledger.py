@@ -7,7 +7,8 @@ touches: a backup from before the erasure brings the person back, and the replay
 removes them again. Nothing is ever taken out of either.
 
 A line is base64 of `Sealer.seal("erasure ledger", ...)` about the constant `entry`; inside stands
-`{"id": uuid, "at": time, "citizens": [hex], "addresses": {hex: time}}` as JSON.
+`{"id": uuid, "at": time, "key": hex, "citizens": [hex], "addresses": {hex: time}}` as JSON. The key of
+the marks travels with them, so that they can be compared when SECRET_KEY has been replaced.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Entry:
 
     id: uuid.UUID
     at: datetime
+    key: bytes
     citizens: frozenset[bytes]
     addresses: Mapping[bytes, datetime]
 
@@ -152,6 +154,7 @@ def _seal(sealer: Sealer, entry: Entry) -> bytes:
     plain = {
         "id": str(entry.id),
         "at": entry.at.isoformat(),
+        "key": entry.key.hex(),
         "citizens": sorted(mark.hex() for mark in entry.citizens),
         "addresses": {mark.hex(): until.isoformat() for mark, until in sorted(entry.addresses.items())},
     }
@@ -166,6 +169,7 @@ def _unseal(sealer: Sealer, sealed: bytes, where: str) -> Entry:
     return Entry(
         uuid.UUID(plain["id"]),
         datetime.fromisoformat(plain["at"]),
+        bytes.fromhex(plain["key"]),
         frozenset(bytes.fromhex(mark) for mark in plain["citizens"]),
         {bytes.fromhex(mark): datetime.fromisoformat(until) for mark, until in plain["addresses"].items()},
     )
