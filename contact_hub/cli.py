@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bot.commands import app as evaluate
-from contact_hub.commands import history, knowledge, people, queue, talk
+from contact_hub.commands import history, knowledge, people, queue, safety, talk
 from contact_hub.commands.shell import fail, hub, run
 from contact_hub.operations.commands import app as operations
 
@@ -138,13 +138,14 @@ def _own_parts(pool_size: int) -> Parts:
     return parts
 
 
-for group in (talk.app, history.app, operations):
+for group in (talk.app, history.app, operations, safety.app):
     app.add_typer(group)
 for name, group in (
     ("kb", knowledge.app),
     ("queue", queue.app),
     ("staff", people.staff),
     ("token", people.token),
+    ("keys", safety.keys),
     ("evaluate", evaluate),
 ):
     app.add_typer(group, name=name)

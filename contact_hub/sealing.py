@@ -48,13 +48,18 @@ class Sealer:
         return self._current.hex()
 
     @property
+    def head(self) -> bytes:
+        """What everything begins with that is sealed now."""
+        return VERSION + self._current
+
+    @property
     def key_ids(self) -> frozenset[str]:
         """Names every key that can open."""
         return frozenset(name.hex() for name in self._secrets)
 
     def seal(self, purpose: str, data: bytes, about: bytes = b"") -> bytes:
         """Seals data for a purpose and for what it is about."""
-        head = VERSION + self._current
+        head = self.head
         nonce = os.urandom(NONCE_BYTES)
         cipher = self._cipher(self._current, purpose)
         return head + nonce + cipher.encrypt(nonce, data, head + about)
@@ -78,10 +83,6 @@ class Sealer:
             raise Unsealable(
                 "This was changed after it was sealed, or was sealed for something else."
             ) from None
-
-    def stale(self, sealed: bytes) -> bool:
-        """Tells whether a former key sealed this, so that it should be sealed anew."""
-        return sealed[len(VERSION) : len(VERSION) + KEY_ID_BYTES] != self._current
 
     def key(self, purpose: str, *, salt: bytes | None = None, key_id: str | None = None) -> bytes:
         """Gives 32 bytes for one purpose, for formats of their own; raises Unsealable for an unknown key."""

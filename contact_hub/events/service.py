@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.database import memory_of, new_id
 
+SECRETS = "webhook secret"  # the purpose they are sealed for, about the id of their webhook
 FRESH_SECONDS = 1.0  # for so long a process may not know of a new webhook
 _MEMORY = "kinds that somebody is told of"
 
