@@ -100,7 +100,7 @@ def permits(purpose: Purpose, citizen: ColumnElement[uuid.UUID] | None = None) -
     """The same as a condition on `Citizen.id` (or another column), for lists over many citizens."""
     if purpose is Purpose.SERVICE:
         return true()
-    whose = Citizen.id if citizen is None else citizen
+    whose: ColumnElement[uuid.UUID] = Citizen.id.expression if citizen is None else citizen
     yes = _latest(purpose, whose, (Decision.GRANTED,))
     return and_(exists(yes), ~_refused(purpose, whose))
 
@@ -108,9 +108,8 @@ def permits(purpose: Purpose, citizen: ColumnElement[uuid.UUID] | None = None) -
 def _refused(purpose: Purpose, whose: ColumnElement[uuid.UUID]) -> ColumnElement[bool]:
     no = _latest(purpose, whose, _NO)
     grant, place = aliased(Consent), aliased(Address)
-    taken_back = (
-        exists()
-        .select_from(grant)
+    taken_back = exists(
+        select(grant.id)
         .join(place, place.id == grant.address_id)
         .where(place.citizen_id == whose, no.selected_columns.id == any_(grant.supersedes))
     )
@@ -148,9 +147,8 @@ async def decided(session: AsyncSession, citizen_id: uuid.UUID, purpose: Purpose
 def informed(version: str) -> ColumnElement[bool]:
     """Whether the `Citizen` of a query has been shown this version of the notice."""
     place = aliased(Address)
-    return (
-        exists()
-        .select_from(Consent)
+    return exists(
+        select(Consent.id)
         .join(place, place.id == Consent.address_id)
         .where(
             place.citizen_id == Citizen.id,
@@ -307,7 +305,7 @@ async def _write(
     reason: str | None = None,
     supersedes: list[uuid.UUID] | None = None,
 ) -> None:
-    digest = hashlib.sha256("\0".join((purpose, version, language, text)).encode()).hexdigest()
+    digest = hashlib.sha256(f"{purpose}\0{version}\0{language}\0{text}".encode()).hexdigest()
     await session.execute(
         insert(ConsentText)
         .values(

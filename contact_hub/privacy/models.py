@@ -13,7 +13,7 @@ from contact_hub.database import Base, new_id, now
 
 
 class ConsentText(Base):
-    """The exact words that were shown, under their hash: a decision can be read years after the file changed."""
+    """The exact words that were shown, under their hash: a decision can be read when the file has changed."""
 
     __tablename__ = "consent_text"
 
