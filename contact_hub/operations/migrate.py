@@ -17,8 +17,8 @@ import contact_hub
 LOCK = 0x63697669  # "civi": only one process migrates a database at a time
 
 
-def upgrade(url: str) -> str:
-    """Applies what is missing and gives the revision that the database is at afterwards.
+def upgrade(url: str, to: str = "head") -> str:
+    """Applies what is missing up to a revision and gives the one that the database is at afterwards.
 
     Raises sqlalchemy.exc.OperationalError when the database cannot be reached.
     """
@@ -30,7 +30,7 @@ def upgrade(url: str) -> str:
             try:
                 config = _config()
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, to)
                 return MigrationContext.configure(connection).get_current_revision() or ""
             finally:
                 connection.rollback()
