@@ -8,6 +8,7 @@ question that merely mentions an alert is never taken for a withdrawal.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +30,11 @@ class Wishes:
     """The consent commands of all languages, compiled once."""
 
     def __init__(self, languages: Mapping[str, Mapping[str, Any]], plain: Callable[[str], str]) -> None:
-        self._plain = plain
-        self._known = {code: _Language(code, words, plain) for code, words in languages.items() if words}
+        def bare(text: str) -> str:
+            return _unaccented(plain(text))
+
+        self._plain = bare
+        self._known = {code: _Language(code, words, bare) for code, words in languages.items() if words}
 
     def read(self, text: str) -> Wish | None:
         """The wish that a whole message is; None for anything else."""
@@ -90,6 +94,16 @@ class _Language:
             at = match.end()
         verbs = {part for part in found if part in {"withdraw", "grant"}}
         subjects = {part for part in found if part in _SUBJECTS}
-        if len(verbs) == 1 and len(subjects) == 1:
+        # Nobody agrees to everything at once; that each purpose is agreed to by itself is the point.
+        if len(verbs) == 1 and len(subjects) == 1 and (verbs, subjects) != ({"grant"}, {"all"}):
             return Wish(verbs.pop(), subjects.pop(), self._code)
         return None
+
+
+_LETTERS = str.maketrans("łıøđ", "liod")
+
+
+def _unaccented(words: str) -> str:
+    """The words as people in a hurry type them."""
+    apart = unicodedata.normalize("NFD", words.translate(_LETTERS))
+    return "".join(c for c in apart if not unicodedata.combining(c))
