@@ -16,10 +16,12 @@ from contact_hub import api, internal
 from contact_hub.composition import Parts
 from contact_hub.journey.chat_store import PostgresChatStore
 from contact_hub.operations import health, metrics
+from contact_hub.staff import oidc
 from contact_hub.staff import pages as staff_pages
 from contact_hub.web import errors
 from contact_hub.web import pages as web_pages
 from contact_hub.web.bodies import BodyLimit
+from contact_hub.web.cross_site import SameSiteOnly
 from contact_hub.web.errors import NothingUnexpected, refusal
 from contact_hub.web.security import SecurityHeaders, SharedWithSites, security_headers
 
@@ -60,12 +62,21 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(api.router(parts))
     app.include_router(internal.router(parts))
     app.include_router(health.router(parts.database, parts.neighbours.alive))
-    app.include_router(staff_pages.router(parts.database))
+    app.include_router(
+        staff_pages.router(
+            parts.database,
+            parts.guard,
+            parts.city,
+            site_url=parts.settings.site_url,
+            provider=oidc.Provider.of(parts.settings),
+        )
+    )
     app.include_router(web_pages.router(parts.city, public_url=parts.settings.site_url))
     _add_webhooks(app, parts)
     errors.install(app)
     uploads = (options.most_mb + 1) * 1_000_000
     app.add_middleware(BodyLimit, usual=WEBHOOK_BYTES, larger={"/channels/web_chat/messages": uploads})
+    app.add_middleware(SameSiteOnly, site_url=parts.settings.site_url)
     app.add_middleware(SharedWithSites, origins=options.origins)
     app.add_middleware(NothingUnexpected)
     app.add_middleware(SecurityHeaders, headers=security_headers(parts.settings.site_url))

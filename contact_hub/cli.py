@@ -40,7 +40,10 @@ def up() -> None:
         from contact_hub.database import Database
         from contact_hub.staff.service import first_admin_link
 
-        database = Database(database_url, pool_size=1)
+        key = load_settings().secret_key
+        database = Database(
+            database_url, pool_size=1, secret_key=key.get_secret_value() if key is not None else None
+        )
         try:
             return await first_admin_link(database, site_url)
         finally:

@@ -15,6 +15,7 @@ from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.settings import Settings, SettingsError, libpq_url
+from contact_hub.staff.guard import Guard
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,6 +81,17 @@ class Parts:
     def writer(self) -> Writer:
         """Writes and sends messages."""
         return Writer(self.database, self.city, self.channels)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """Who a request comes from."""
+        proxies = self.settings.trusted_proxies or ""
+        return Guard(
+            self.database,
+            site_url=self.settings.site_url,
+            trusted_proxies=[name.strip() for name in proxies.split(",") if name.strip()],
+            front_department=str(self.city.settings["departments"][0]["key"]),
+        )
 
     async def close(self) -> None:
         """Give back what was opened."""

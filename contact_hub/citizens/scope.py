@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, select, true
 
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.sealed import SealedReader, SealedRecord

@@ -33,6 +33,4 @@ class SealedReader(Base):
     sealed_record_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("sealed_record.id", ondelete="CASCADE"), primary_key=True
     )
-    staff_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True
-    )
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True)

@@ -1,38 +1,193 @@
-"""The page on which an invited member of staff chooses a password."""
+"""Signing in and out, and the page on which an invited member of staff chooses a password."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import HTMLResponse
-from fastapi.templating import Jinja2Templates
+from fastapi.responses import Response
 
+from contact_hub.audit import service as audit
+from contact_hub.city import City
 from contact_hub.database import Database
-from contact_hub.staff import service
+from contact_hub.sealing import Unsealable
+from contact_hub.staff import (
+    admin_pages,
+    oidc,
+    own_pages,
+    passwords,
+    second_factor,
+    service,
+    sessions,
+    throttle,
+)
+from contact_hub.staff.guard import Cookie, Guard
+from contact_hub.staff.look import go, onward, page, sign_in_first
+from contact_hub.staff.models import Staff
+from contact_hub.staff.sessions import Browser, SignedIn
+from contact_hub.staff.throttle import TooOften
 
-_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
+log = structlog.get_logger(__name__)
+
+# The same whether the name is unknown, the password wrong or the account disabled.
+NOT_SO = "This name and password do not go together."
+_LONGEST_NAME = 200
 
 
-def router(database: Database) -> APIRouter:
-    """`/staff/welcome`."""
+def router(
+    database: Database, guard: Guard, city: City, *, site_url: str, provider: oidc.Provider | None = None
+) -> APIRouter:
+    """Everything under `/staff`."""
     routes = APIRouter(prefix="/staff", include_in_schema=False)
+    _sign_in(routes, database, guard, oidc_on=provider is not None)
+    _second_step(routes, database, guard)
+    _welcome(routes, database, guard)
+    if provider is not None:
+        _oidc(routes, database, guard, provider, site_url)
+    own_pages.add(routes, database, guard, city)
+    admin_pages.add(routes, database, guard, city, site_url=site_url)
+    return routes
 
-    def page(request: Request, status: int = 200, **words: object) -> HTMLResponse:
-        found = {
-            "code": "",
-            "name": "",
-            "made": "",
-            "wrong": "",
-            "shortest": service.SHORTEST_PASSWORD,
-            **words,
-        }
-        return _templates.TemplateResponse(request, "welcome.html", found, status_code=status)
+
+def _sign_in(routes: APIRouter, database: Database, guard: Guard, *, oidc_on: bool) -> None:
+    def form(next_page: str, *, name: str = "", wrong: str = "", status: int = 200) -> Response:
+        return page("login.html", status=status, next=onward(next_page), name=name, wrong=wrong, oidc=oidc_on)
+
+    @routes.get("/login")
+    async def login_page(request: Request, next: str = "") -> Response:
+        if await guard.signed_in(request):
+            return go(onward(next))
+        return form(next)
+
+    @routes.post("/login")
+    async def login(
+        request: Request,
+        name: Annotated[str, Form()] = "",
+        password: Annotated[str, Form()] = "",
+        next: Annotated[str, Form()] = "",
+    ) -> Response:
+        browser = guard.browser(request)
+        name = " ".join(name.replace("\x00", "").split())[:_LONGEST_NAME]
+        try:
+            await throttle.hit(database, throttle.SIGN_IN_NAME, name)
+            await throttle.hit(database, throttle.SIGN_IN_NETWORK, browser.network)
+        except TooOften as often:
+            return _too_often(form(next, name=name, wrong=_patience(often), status=429), often)
+        async with database.begin() as session:
+            staff = await service.named(session, name)
+        may = staff is not None and staff.disabled_at is None
+        right = await passwords.matches(staff.password_hash if staff and may else None, password)
+        if staff is None or not right:
+            log.warning("staff.sign_in_refused")  # without the name: people type passwords there
+            return form(next, name=name, wrong=NOT_SO, status=422)
+        await throttle.forget(database, throttle.SIGN_IN_NAME, name)
+        return await _signed_in(database, guard, staff, browser, onward(next), password=password)
+
+    @routes.post("/logout")
+    async def logout(request: Request) -> Response:
+        me = await guard.signed_in(request)
+        if me is not None:
+            async with database.begin() as session:
+                await sessions.end(session, me.staff.id, me.session.id)
+                await audit.record(session, guard.viewer_of(me), "staff.signed_out")
+        answer = go("/staff/login")
+        guard.cookie.take(answer)
+        return answer
+
+
+async def _signed_in(
+    database: Database, guard: Guard, staff: Staff, browser: Browser, onto: str, *, password: str | None
+) -> Response:
+    """Begin the session of somebody who is who they say; with a password the second factor comes first."""
+    code_due = password is not None and staff.totp_since is not None
+    stale = password is not None and staff.password_hash and passwords.outdated(staff.password_hash)
+    fresh = await passwords.hashed(password) if stale and password is not None else None
+    async with database.begin() as session:
+        current = await service.locked(session, staff.id)
+        # It may have been disabled or changed while its password was being checked.
+        if current is None or current.disabled_at is not None or current.password_hash != staff.password_hash:
+            raise sign_in_first(onto)
+        if fresh is not None:
+            current.password_hash = fresh
+        secret = await sessions.begin(session, current, browser, second_step=code_due)
+        if not code_due:
+            viewer = service.viewer_of(current)
+            await audit.record(session, viewer, "staff.signed_in", network=browser.network)
+    answer = go(f"/staff/login/code?next={onto}" if code_due else onto)
+    longest = sessions.SECOND_STEP if code_due else sessions.LONGEST
+    guard.cookie.give(answer, secret, int(longest.total_seconds()))
+    return answer
+
+
+def _second_step(routes: APIRouter, database: Database, guard: Guard) -> None:
+    @routes.get("/login/code")
+    async def code_page(request: Request, next: str = "") -> Response:
+        if await guard.signed_in(request, second_step=True) is None:
+            raise sign_in_first(next)
+        return page("code.html", next=onward(next))
+
+    @routes.post("/login/code")
+    async def code(
+        request: Request,
+        code: Annotated[str, Form()] = "",
+        next: Annotated[str, Form()] = "",
+    ) -> Response:
+        half = await guard.signed_in(request, second_step=True)
+        if half is None:
+            raise sign_in_first(next)
+        try:
+            await throttle.hit(database, throttle.SECOND_STEP, str(half.staff.id))
+        except TooOften as often:
+            return _too_often(page("code.html", status=429, next=onward(next), wrong=_patience(often)), often)
+        secret = await _complete(database, half, code)
+        if secret is None:
+            wrong = "This code is not right, or was used already."
+            return page("code.html", status=422, next=onward(next), wrong=wrong)
+        await throttle.forget(database, throttle.SECOND_STEP, str(half.staff.id))
+        answer = go(onward(next))
+        guard.cookie.give(answer, secret, int(sessions.LONGEST.total_seconds()))
+        return answer
+
+
+async def _complete(database: Database, half: SignedIn, code: str) -> str | None:
+    """Turn a half session into a whole one with another secret; None where the code is not right."""
+    try:
+        async with database.begin() as session:
+            staff = await service.locked(session, half.staff.id)
+            if staff is None or not await second_factor.check(session, staff, code):
+                return None
+            if not await sessions.end(session, staff.id, half.session.id):
+                return None  # it was ended meanwhile
+            browser = Browser(half.session.network, half.session.browser)
+            await audit.record(
+                session, service.viewer_of(staff), "staff.signed_in", network=browser.network, second=True
+            )
+            return await sessions.begin(session, staff, browser)
+    except Unsealable as error:
+        log.error("staff.totp_unreadable", error=str(error))
+        return None
+
+
+def _welcome(routes: APIRouter, database: Database, guard: Guard) -> None:
+    def form(
+        status: int = 200, *, code: str = "", name: str = "", made: str = "", wrong: str = ""
+    ) -> Response:
+        return page(
+            "welcome.html",
+            status=status,
+            code=code,
+            name=name,
+            made=made,
+            wrong=wrong,
+            shortest=passwords.SHORTEST,
+            longest=passwords.LONGEST,
+        )
 
     @routes.get("/welcome")
-    async def welcome(request: Request, code: str = "") -> HTMLResponse:
-        return page(request, code=code)
+    async def welcome(request: Request, code: str = "") -> Response:
+        return form(code=code)
 
     @routes.post("/welcome")
     async def accept(
@@ -40,12 +195,63 @@ def router(database: Database) -> APIRouter:
         code: Annotated[str, Form()] = "",
         name: Annotated[str, Form()] = "",
         password: Annotated[str, Form()] = "",
-    ) -> HTMLResponse:
+    ) -> Response:
         try:
-            async with database.begin() as session:
-                made = await service.accept_invitation(session, code, name, password)
+            await throttle.hit(database, throttle.INVITATION, guard.browser(request).network)
+            made = await service.accept_invitation(database, code, name, password)
+        except TooOften as often:
+            return _too_often(form(429, code=code, name=name, wrong=_patience(often)), often)
         except service.Refused as refused:
-            return page(request, 422, code=code, name=name, wrong=str(refused))
-        return page(request, made=made.name)
+            return form(422, code=code, name=name, wrong=str(refused))
+        return form(made=made.name)
 
-    return routes
+
+def _oidc(
+    routes: APIRouter, database: Database, guard: Guard, provider: oidc.Provider, site_url: str
+) -> None:
+    state_cookie = Cookie.called("oidc", site_url)
+    next_cookie = Cookie.called("next", site_url)
+    seconds = int(oidc.UNDER_WAY.total_seconds())
+
+    def refused(why: str) -> Response:
+        return page("login.html", status=422, next="/staff", name="", wrong=why, oidc=True)
+
+    @routes.post("/oidc")
+    async def begin(request: Request, next: Annotated[str, Form()] = "") -> Response:
+        try:
+            address, state = await oidc.start(database, provider)
+        except oidc.NotSignedIn as error:
+            return refused(str(error))
+        # Not an answer to the form itself: our policy lets forms go to our own pages only.
+        answer = page("onward.html", address=address)
+        answer.headers["Refresh"] = f"0; url={address}"
+        state_cookie.give(answer, state, seconds)
+        next_cookie.give(answer, onward(next), seconds)
+        return answer
+
+    @routes.get("/oidc/callback")
+    async def callback(request: Request, state: str = "", code: str = "", error: str = "") -> Response:
+        try:
+            if error or not code:
+                raise oidc.NotSignedIn("The sign-in was not completed.")
+            staff = await oidc.finish(
+                database, provider, state=state, held=state_cookie.of(request), code=code
+            )
+        except oidc.NotSignedIn as why:
+            answer = refused(str(why))
+        else:
+            onto = onward(next_cookie.of(request))
+            answer = await _signed_in(database, guard, staff, guard.browser(request), onto, password=None)
+        state_cookie.take(answer)
+        next_cookie.take(answer)
+        return answer
+
+
+def _patience(often: TooOften) -> str:
+    minutes = math.ceil(often.wait / 60)
+    return f"That was tried too often. Please wait {minutes} minute{'s' if minutes > 1 else ''}."
+
+
+def _too_often(answer: Response, often: TooOften) -> Response:
+    answer.headers["Retry-After"] = str(often.wait)
+    return answer

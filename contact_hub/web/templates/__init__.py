@@ -29,14 +29,20 @@ def static_url(name: str) -> str:
         return f"/static/{name}"
 
 
-environment = Environment(
-    loader=FileSystemLoader(HERE),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-environment.globals["static"] = static_url
+def environment_of(*folders: Path) -> Environment:
+    """Gives an environment for the templates in these folders, in which all pages work alike."""
+    made = Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["static"] = static_url
+    return made
+
+
+environment = environment_of(HERE)
 
 
 def render(
