@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.database import memory_of, new_id
+from contact_hub.events.kinds import told_as
+
+__all__ = ["SECRETS", "emit", "look_again", "told_as", "wanted"]
 
 SECRETS = "webhook secret"  # the purpose they are sealed for, about the id of their webhook
 FRESH_SECONDS = 1.0  # for so long a process may not know of a new webhook
@@ -37,20 +41,26 @@ async def emit(
     """
     if not await wanted(session, kind):
         return
-    values = {"id": new_id(), "kind": kind, "citizen": citizen_id, "data": json.dumps(data, default=str)}
+    written = json.dumps(data, default=_plain)
+    values = {"id": new_id(), "kind": kind, "citizen": citizen_id, "data": written}
     await session.execute(_EMIT, values)
 
 
-async def wanted(session: AsyncSession, kind: str) -> bool:
-    """Whether any webhook wants to be told of this kind, as this process knows it since a second at most."""
+async def wanted(session: AsyncSession, *kinds: str) -> bool:
+    """Whether any webhook wants one of these kinds, as this process knows it since a second at most."""
     memory = memory_of(session)
     known = memory.get(_MEMORY)
     if known is None or known[0] < time.monotonic():
         found = await session.scalars(text("SELECT DISTINCT jsonb_array_elements_text(kinds) FROM webhook"))
         known = memory[_MEMORY] = (time.monotonic() + FRESH_SECONDS, frozenset(found))
-    return kind in known[1]
+    return not known[1].isdisjoint(kinds)
 
 
 def look_again(session: AsyncSession) -> None:
     """Forget what is known of the webhooks, because they have just been changed here."""
     memory_of(session).pop(_MEMORY, None)
+
+
+def _plain(value: object) -> str:
+    """Ids and times as JSON holds them."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import aliased
 
 from contact_hub.citizens.models import Address
 from contact_hub.database import Database, new_id, now, sealer_of
+from contact_hub.events import service as events
 from contact_hub.sealing import Unsealable
 from contact_hub.timeline.models import (
     ChatSession,
@@ -49,7 +50,7 @@ async def record(
     touchpoint_id: uuid.UUID | None = None,
 ) -> uuid.UUID:
     """Append one event and return its id."""
-    identity = touchpoint_id or new_id()
+    identity, recorded_at = touchpoint_id or new_id(), now()
     await session.execute(
         insert(Touchpoint).values(
             id=identity,
@@ -64,10 +65,39 @@ async def record(
             in_reply_to=in_reply_to,
             message_id=message_id,
             provider_time=provider_time,
-            recorded_at=now(),
+            recorded_at=recorded_at,
         )
     )
+    event = events.told_as(kind, payload or {})
+    if await events.wanted(session, "touchpoint", *([event[0]] if event else [])):
+        about = {"touchpoint": identity, "conversation": conversation_id, "recorded_at": recorded_at}
+        more = {
+            "kind": kind,
+            "direction": direction,
+            "actor": actor,
+            "language": language,
+            "in_reply_to": in_reply_to,
+        }
+        await _tell(session, address_id, about, more, event)
     return identity
+
+
+async def _tell(
+    session: AsyncSession,
+    address_id: uuid.UUID,
+    about: dict[str, Any],
+    more: dict[str, Any],
+    event: tuple[str, dict[str, Any]] | None,
+) -> None:
+    """Tell other systems of a touchpoint: as such, and as what else it is."""
+    at = (
+        await session.execute(select(Address.citizen_id, Address.channel).where(Address.id == address_id))
+    ).one()
+    about = {**about, "channel": at.channel}
+    await events.emit(session, "touchpoint", {**about, **more}, citizen_id=at.citizen_id)
+    if event is not None:
+        kind, details = event
+        await events.emit(session, kind, {**about, **details}, citizen_id=at.citizen_id)
 
 
 _NEXT_LINE = text("""
