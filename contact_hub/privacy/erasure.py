@@ -140,7 +140,9 @@ async def erase(
     at_the_end(session, lambda last: ledger.write(last, folder, entry))
     await counts.add(session, "erasure", "person", entry.at)
     await record(session, viewer, "citizen.erase", subject=f"erasure {entry.id}", reason=reason)
-    await emit(session, "erasure", {"erasure": str(entry.id)}, citizen_id=None)
+    # Whoever was told of this person by this id has to remove them as well.
+    for citizen in person.citizens:
+        await emit(session, "erasure", {"erasure": entry.id}, citizen_id=citizen)
     log.info("erasure.done", erasure=str(entry.id))
     return Answer(tuple(lines), entry.id)
 
@@ -208,11 +210,12 @@ async def _person(session: AsyncSession, citizen_id: uuid.UUID) -> _Person:
     addresses = await _addresses(session, citizen_id)
     if not addresses and await session.get(Citizen, citizen_id) is None:
         raise LookupError("There is no such citizen.")
-    await _hold(session, [address.id for address in addresses])
-    # Somebody may have merged or parted them while we waited.
-    addresses = await _addresses(session, citizen_id)
+    # Always in this order: conversations, then the ledger of merges, then addresses.
+    await _hold_conversations(session, addresses)
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('the ledger of merges'))"))
+    addresses = await _addresses(session, citizen_id)  # as they are now that nobody can merge or part them
     citizens = {citizen_id, *(uuid.UUID(a.value) for a in addresses if a.channel == DESK)}
-    return _Person(sorted(citizens), addresses, await _hold(session, [a.id for a in addresses]))
+    return _Person(sorted(citizens), addresses, await _hold(session, addresses))
 
 
 async def _addresses(session: AsyncSession, citizen_id: uuid.UUID) -> list[Address]:
@@ -220,15 +223,16 @@ async def _addresses(session: AsyncSession, citizen_id: uuid.UUID) -> list[Addre
     return list(await session.scalars(query.execution_options(populate_existing=True)))
 
 
-async def _hold(session: AsyncSession, addresses: list[uuid.UUID]) -> list[uuid.UUID]:
-    """Lock the conversations first, as everywhere, then the addresses, so that no new one can begin."""
-    values = {"addresses": addresses}
+async def _hold(session: AsyncSession, addresses: Sequence[Address]) -> list[uuid.UUID]:
+    """Lock addresses, so that no conversation can begin there, and give their conversations, locked."""
+    places = text("SELECT FROM address WHERE id = ANY(:addresses) ORDER BY id FOR UPDATE")
+    await session.execute(places, {"addresses": [address.id for address in addresses]})
+    return await _hold_conversations(session, addresses)
+
+
+async def _hold_conversations(session: AsyncSession, addresses: Sequence[Address]) -> list[uuid.UUID]:
     talks = text("SELECT id FROM conversation WHERE address_id = ANY(:addresses) ORDER BY id FOR UPDATE")
-    await session.execute(talks, values)
-    await session.execute(
-        text("SELECT FROM address WHERE id = ANY(:addresses) ORDER BY id FOR UPDATE"), values
-    )
-    return list(await session.scalars(talks, values))
+    return list(await session.scalars(talks, {"addresses": [address.id for address in addresses]}))
 
 
 async def _refuse_held(session: AsyncSession, person: _Person) -> None:
@@ -280,9 +284,8 @@ async def _returned(session: AsyncSession, entries: Sequence[ledger.Entry]) -> l
     if not citizens and not addresses:
         return []
     await _leave_the_rest(session, citizens, addresses)
-    conversations = await _hold(session, addresses)
-    found = await session.scalars(select(Address).where(Address.id.in_(addresses)))
-    return [_Person(citizens, list(found), conversations)]
+    found = list(await session.scalars(select(Address).where(Address.id.in_(addresses))))
+    return [_Person(citizens, found, await _hold(session, found))]
 
 
 async def _leave_the_rest(
