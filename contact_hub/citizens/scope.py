@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+
 from sqlalchemy import ColumnElement, and_, exists, false, func, not_, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.sealed import SealedReader, SealedRecord
@@ -57,3 +60,20 @@ def _sealed_to(viewer: Viewer) -> ColumnElement[bool]:
     if viewer.kind == "staff":
         seal = seal.where(not_(named.correlate(SealedRecord)))
     return seal.correlate(Citizen)
+
+
+async def find(session: AsyncSession, viewer: Viewer, citizen_id: uuid.UUID) -> Citizen | None:
+    """The citizen with this id, where the viewer may see them."""
+    found: Citizen | None = await session.scalar(
+        select(Citizen).where(Citizen.id == citizen_id, visible(viewer))
+    )
+    return found
+
+
+def theirs(viewer: Viewer) -> ColumnElement[bool]:
+    """A condition on `Conversation`: the talks this viewer answers. A reason to look is none to answer."""
+    if viewer.kind != "staff":
+        return true()
+    if viewer.role not in {Role.AGENT, Role.SUPERVISOR}:
+        return false()
+    return func.coalesce(Conversation.department, UNASSIGNED).in_(sorted(viewer.departments))

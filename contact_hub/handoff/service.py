@@ -10,11 +10,13 @@ from datetime import datetime
 from sqlalchemy import String, cast, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.models import Address, Conversation, ConversationState
+from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
+from contact_hub.citizens.scope import theirs, visible
 from contact_hub.citizens.service import lock_conversation
 from contact_hub.database import new_id, now
 from contact_hub.handoff.models import Ticket
 from contact_hub.handoff.rules import PRIORITY, check
+from contact_hub.staff.access import SYSTEM, Viewer
 from contact_hub.timeline import service as timeline
 
 ALERT = "provider_alert"
@@ -96,12 +98,20 @@ class Waiting:
     waiting_since: datetime | None
 
 
-async def waiting(session: AsyncSession, limit: int = 200) -> list[Waiting]:
-    """Conversations that wait for a person or are held by one, the most urgent first."""
+async def waiting(session: AsyncSession, limit: int = 200, *, viewer: Viewer = SYSTEM) -> list[Waiting]:
+    """Conversations that wait for a person or are held by one, the most urgent first.
+
+    Of those the viewer answers, and whose citizens they may see.
+    """
     rows = await session.execute(
         select(Conversation, Address.citizen_id, Address.channel)
         .join(Address, Address.id == Conversation.address_id)
-        .where(Conversation.state.in_((ConversationState.WAITING, ConversationState.AGENT)))
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(
+            Conversation.state.in_((ConversationState.WAITING, ConversationState.AGENT)),
+            theirs(viewer),
+            visible(viewer),
+        )
         .order_by(
             (Conversation.state == ConversationState.AGENT),
             Conversation.priority.desc(),

@@ -23,36 +23,50 @@ class CannotDo(ValueError):
 
 async def reply(writer: Writer, wakeups: Wakeups, which: str, agent: str, words: str) -> None:
     """Answer a resident. The first word takes the conversation; nobody takes it from a colleague."""
+    async with writer.database.begin() as session:
+        topics = await reply_within(session, writer, which, agent, words)
+    wakeups.tell(*topics)
+
+
+async def reply_within(
+    session: AsyncSession, writer: Writer, which: str, agent: str, words: str
+) -> tuple[str, ...]:
+    """The same in the caller's transaction; returns whom to wake after its commit."""
     words = words.replace("\x00", "").strip()
     if not words:
         raise CannotDo("There is nothing to send: the reply is empty.")
     if len(words) > LONGEST_REPLY:
         raise CannotDo(f"The reply is longer than {LONGEST_REPLY} characters.")
-    async with writer.database.begin() as session:
-        conversation, address = await _find(session, which)
-        if conversation.state == ConversationState.AGENT and conversation.holder != agent:
-            raise CannotDo(f"{conversation.holder} is already answering this conversation.")
-        await _may_be_written_to(session, writer, address)
-        if conversation.state != ConversationState.AGENT:
-            await handoff.move(session, conversation, ConversationState.AGENT, holder=agent, reason="taken")
-            joined = writer.city.say("agent_joined", conversation.language, name=agent)
-            await _say(session, writer, conversation, address, Reply(joined, "system", say="agent_joined"))
-        await _say(session, writer, conversation, address, Reply(words, "agent"))
-    wakeups.tell("out", f"feed:{address.value}", "desk")
+    conversation, address = await _find(session, which)
+    if conversation.state == ConversationState.AGENT and conversation.holder != agent:
+        raise CannotDo(f"{conversation.holder} is already answering this conversation.")
+    await _may_be_written_to(session, writer, address)
+    if conversation.state != ConversationState.AGENT:
+        await handoff.move(session, conversation, ConversationState.AGENT, holder=agent, reason="taken")
+        joined = writer.city.say("agent_joined", conversation.language, name=agent)
+        await _say(session, writer, conversation, address, Reply(joined, "system", say="agent_joined"))
+    await _say(session, writer, conversation, address, Reply(words, "agent"))
+    return ("out", f"feed:{address.value}", "desk")
 
 
 async def close(writer: Writer, wakeups: Wakeups, which: str, agent: str) -> None:
     """Close a conversation and tell the resident."""
     async with writer.database.begin() as session:
-        conversation, address = await _find(session, which)
-        if await session.scalar(
-            select(exists().where(Task.conversation_id == conversation.id, Task.lane == Lane.IN))
-        ):
-            raise CannotDo("The resident has just written something: read it before you close.")
-        words = writer.city.say("conversation_closed", conversation.language)
-        await handoff.move(session, conversation, ConversationState.CLOSED, holder=agent, reason="closed")
-        await _say(session, writer, conversation, address, Reply(words, "system", say="conversation_closed"))
-    wakeups.tell("out", f"feed:{address.value}", "desk")
+        topics = await close_within(session, writer, which, agent)
+    wakeups.tell(*topics)
+
+
+async def close_within(session: AsyncSession, writer: Writer, which: str, agent: str) -> tuple[str, ...]:
+    """The same in the caller's transaction; returns whom to wake after its commit."""
+    conversation, address = await _find(session, which)
+    if await session.scalar(
+        select(exists().where(Task.conversation_id == conversation.id, Task.lane == Lane.IN))
+    ):
+        raise CannotDo("The resident has just written something: read it before you close.")
+    words = writer.city.say("conversation_closed", conversation.language)
+    await handoff.move(session, conversation, ConversationState.CLOSED, holder=agent, reason="closed")
+    await _say(session, writer, conversation, address, Reply(words, "system", say="conversation_closed"))
+    return ("out", f"feed:{address.value}", "desk")
 
 
 async def _find(session: AsyncSession, which: str) -> tuple[Conversation, Address]:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from psycopg import OperationalError as LostDatabase
 from psycopg_pool import PoolTimeout
+from pydantic import BaseModel
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
@@ -48,6 +49,21 @@ REASONS: Mapping[int, str] = {
     500: "Something went wrong on our side. It has been noted.",
     503: "The service is not available right now. Please try again in a moment.",
 }
+
+
+class WrongField(BaseModel):
+    """One thing that is wrong with a request."""
+
+    field: str
+    reason: str
+
+
+class Refusal(BaseModel):
+    """What every request that cannot be served is answered."""
+
+    error: str
+    reason: str
+    fields: list[WrongField] | None = None
 
 
 def refusal(

@@ -1,0 +1,21 @@
+"""The API for the city's other systems and for staff: no data without leave to see it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from contact_hub.api import citizens, conversations
+from contact_hub.api.citizens import out
+from contact_hub.api.permission import REFUSALS, Permission
+from contact_hub.composition import Parts
+
+__all__ = ["out", "router"]
+
+
+def router(parts: Parts) -> APIRouter:
+    """Routes under /api/v1."""
+    routes = APIRouter(prefix="/api/v1", tags=["integrations"], responses=REFUSALS)
+    permission = Permission(parts.guard, parts.database)
+    for part in (citizens, conversations):
+        part.add(routes, parts, permission)
+    return routes
