@@ -16,6 +16,8 @@ from contact_hub.journey.neighbours import Neighbours
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.settings import Settings, SettingsError, libpq_url
 from contact_hub.staff.guard import Guard
+from contact_hub.webhooks.delivery import Telling
+from contact_hub.webhooks.reach import Reach
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,6 +94,15 @@ class Parts:
             trusted_proxies=[name.strip() for name in proxies.split(",") if name.strip()],
             front_department=str(self.city.settings["departments"][0]["key"]),
         )
+
+    @cached_property
+    def telling(self) -> Telling:
+        """Tells other systems what happens; raises SettingsError."""
+        try:
+            reach = Reach.of(self.settings.webhook_networks)
+        except ValueError as error:
+            raise SettingsError([f"WEBHOOK_NETWORKS must be IP addresses or networks: {error}."]) from None
+        return Telling(self.database, self.settings.site_url, reach)
 
     async def close(self) -> None:
         """Give back what was opened."""

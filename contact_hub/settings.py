@@ -167,6 +167,10 @@ class Settings(BaseSettings):
     ] = None
     twilio_api_url: Url = "https://api.twilio.com"
 
+    webhook_networks: Annotated[
+        str | None, _like(r"[\d.:a-fA-F/,\s]+"), MustBe("IP addresses or networks, with commas between them")
+    ] = None
+
     sms_countries: Annotated[
         str | None,
         _like(r"(?i)[a-z]{2}([ ,]+[a-z]{2})*"),
@@ -240,7 +244,7 @@ TOGETHER: Mapping[str, tuple[str, ...]] = {
     "SMS": ("twilio_account_sid", "twilio_auth_token", "twilio_from"),
     "Telegram's webhook": ("telegram_bot_token", "telegram_webhook_secret"),
 }
-_PREFIXES = ("CIVICLINE_", "DATABASE_", "OIDC_", "TELEGRAM_", "TWILIO_", "SMS_")
+_PREFIXES = ("CIVICLINE_", "DATABASE_", "OIDC_", "TELEGRAM_", "TWILIO_", "SMS_", "WEBHOOK_")
 
 
 class _FileTwins(PydanticBaseSettingsSource):

@@ -22,10 +22,12 @@ from contact_hub.operations import metrics, queue, timers
 from contact_hub.operations.queue import Claimed, Lane, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.outbox.service import TableMemory
+from contact_hub.webhooks.delivery import Telling
 
 log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
+_TELLING = "webhooks"
 SLOTS = {Lane.IN: 16, Lane.OUT: 16}
 
 Handler = Callable[[Claimed], Awaitable[None]]
@@ -42,6 +44,7 @@ class Worker:
         city: City,
         channels: dict[str, Channel],
         neighbours: Neighbours,
+        telling: Telling | None = None,
     ) -> None:
         self._database = database
         self._listen_url = listen_url
@@ -54,6 +57,7 @@ class Worker:
             Lane.OUT: Sending(writer, self.wakeups).handle,
         }
         self._inbox = Inbox(database, self.wakeups)
+        self._telling = telling
         self._held: dict[uuid.UUID, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -64,6 +68,7 @@ class Worker:
         background = [
             asyncio.create_task(self._renew(), name="leases"),
             asyncio.create_task(self._alone("timers", timers.run, self._database), name="timers"),
+            *([] if self._telling is None else [asyncio.create_task(self._telling.run(stop), name=_TELLING)]),
             *(asyncio.create_task(self._drain(lane, stop), name=lane) for lane in Lane),
             *(
                 asyncio.create_task(self._alone(f"poll:{name}", self._poll, channel), name=f"poll:{name}")
@@ -74,7 +79,7 @@ class Worker:
         metrics.watch(self._channels)
         log.info("worker.ready", channels=sorted(self._channels))
         await stop.wait()
-        await asyncio.gather(*(task for task in background if task.get_name() in {*Lane}))
+        await asyncio.gather(*(task for task in background if task.get_name() in {*Lane, _TELLING}))
         for task in background:
             task.cancel()
         for task in background:

@@ -12,7 +12,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit
 
@@ -37,7 +37,7 @@ async def fetch(url: str, *, max_bytes: int, seconds: float = 15.0, resolve: Res
     """
     try:
         async with asyncio.timeout(seconds):
-            return await _follow(url, max_bytes, seconds, resolve or _resolve)
+            return await _follow(url, max_bytes, seconds, resolve or resolve_name)
     except TimeoutError:
         failure = TemporaryFailure("The file did not arrive in time.")
     except httpx.HTTPError as error:
@@ -131,15 +131,31 @@ async def _pinned(client: httpx.AsyncClient, url: str, resolve: Resolve) -> http
     if parts.scheme not in {"http", "https"} or not host or parts.username or parts.password:
         raise PermanentFailure("The file's address is not a plain web address.")
     address = await _public_address(host, port, resolve)
+    return pin(client, "GET", url, address, headers={"Accept-Encoding": "identity"})
+
+
+def pin(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    address: str,
+    *,
+    headers: Mapping[str, str],
+    content: bytes | None = None,
+) -> httpx.Request:
+    """A request for `url` that goes to exactly this address, with the name kept for Host and TLS."""
+    parts = urlsplit(url)
+    usual = 443 if parts.scheme == "https" else 80
+    host, port = parts.hostname or "", parts.port or usual
     literal = f"[{address}]" if ":" in address else address
     pinned = parts._replace(netloc=f"{literal}:{port}", fragment="").geturl()
-    default = port == (443 if parts.scheme == "https" else 80)
     shown = f"[{host}]" if ":" in host else host
     return client.build_request(
-        "GET",
+        method,
         pinned,
-        headers={"Host": shown if default else f"{shown}:{port}", "Accept-Encoding": "identity"},
-        extensions={**client.build_request("GET", pinned).extensions, "sni_hostname": host},
+        content=content,
+        headers={"Host": shown if port == usual else f"{shown}:{port}", **headers},
+        extensions={**client.build_request(method, pinned).extensions, "sni_hostname": host},
     )
 
 
@@ -153,7 +169,8 @@ async def _public_address(host: str, port: int, resolve: Resolve) -> str:
     return addresses[0]
 
 
-async def _resolve(host: str, port: int) -> list[str]:
+async def resolve_name(host: str, port: int) -> list[str]:
+    """Every address of a host name; raises OSError when it has none."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
 

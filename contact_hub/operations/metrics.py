@@ -25,6 +25,9 @@ turn_seconds = Histogram(
 deliveries = Counter("civicline_deliveries_total", "What became of outgoing parts.", ["channel", "state"])
 send_seconds = Histogram("civicline_send_seconds", "Time a provider took to accept a message.", ["channel"])
 dead_letters = Counter("civicline_dead_letters_total", "Messages given up after every attempt.", ["channel"])
+webhooks = Counter(
+    "civicline_webhooks_total", "Events told to other systems: received, failed, given up.", ["result"]
+)
 leases_lost = Counter("civicline_leases_lost_total", "Tasks whose lease ran out while they were worked on.")
 unsettled_inbound = Gauge(
     "civicline_unsettled_inbound", "Messages that have not ended in an outcome yet; returns to 0."
@@ -32,6 +35,9 @@ unsettled_inbound = Gauge(
 queue_depth = Gauge("civicline_queue_depth", "Tasks waiting or in hand.", ["lane"])
 oldest_task_seconds = Gauge("civicline_oldest_task_seconds", "Age of the oldest task.", ["lane"])
 open_tickets = Gauge("civicline_open_tickets", "Tickets nobody has closed.")
+webhook_notices = Gauge(
+    "civicline_webhook_notices", "Events other systems have not received: waiting, or given up.", ["state"]
+)
 waiting_conversations = Gauge("civicline_waiting_conversations", "Conversations that wait for a person.")
 provider_gauge = Gauge(
     "civicline_provider_gauge", "What a channel knows of its provider's side.", ["channel", "name"]
@@ -79,6 +85,18 @@ async def read_tables(database: Database) -> None:
         open_tickets.set(
             await session.scalar(text("SELECT count(*) FROM ticket WHERE closed_at IS NULL")) or 0
         )
+        notices = dict(
+            (
+                await session.execute(
+                    text(
+                        "SELECT CASE WHEN dead_at IS NULL THEN 'waiting' ELSE 'dead' END, count(*)"
+                        " FROM webhook_notice GROUP BY 1"
+                    )
+                )
+            ).all()
+        )
+        for state in ("waiting", "dead"):
+            webhook_notices.labels(state).set(notices.get(state, 0))
         waiting_conversations.set(
             await session.scalar(text("SELECT count(*) FROM conversation WHERE state = 'waiting'")) or 0
         )
