@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bot.commands import app as evaluate
-from contact_hub.commands import history, knowledge, people, queue, safety, talk
+from contact_hub.commands import history, knowledge, people, queue, safety, talk, webhooks
 from contact_hub.commands.shell import fail, hub, run
 from contact_hub.operations.commands import app as operations
 
@@ -150,6 +150,7 @@ for name, group in (
     ("staff", people.staff),
     ("token", people.token),
     ("keys", safety.keys),
+    ("webhook", webhooks.app),
     ("evaluate", evaluate),
 ):
     app.add_typer(group, name=name)
