@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import select
 
@@ -18,36 +18,11 @@ from contact_hub.citizens.service import DESK
 from contact_hub.composition import Parts
 from contact_hub.reports.models import Report
 from contact_hub.staff.access import Action, Viewer
-from contact_hub.timeline import service as timeline
 
 MOST_REPORTS = 100
 
 # PostgreSQL keeps every character but NUL.
 Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
-
-
-class TouchpointOut(BaseModel):
-    """One event of a citizen's history."""
-
-    id: uuid.UUID
-    channel: str
-    direction: str
-    actor: str
-    kind: str
-    text: str | None
-    language: str | None
-    payload: dict[str, Any]
-    in_reply_to: uuid.UUID | None
-    provider_time: datetime | None
-    recorded_at: datetime
-
-
-class TimelineOut(BaseModel):
-    """A page of a history, newest first; `next` is the cursor of the page after it, null at the end."""
-
-    citizen: uuid.UUID
-    touchpoints: list[TouchpointOut]
-    next: uuid.UUID | None
 
 
 class FoundOut(BaseModel):
@@ -102,7 +77,6 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
     """`/citizens`."""
     may_find = permission.needs(Action.FIND)
     of_one = permission.needs(Action.FIND, of_citizen="citizen")
-    may_read = permission.needs(Action.READ, of_citizen="citizen")
 
     @routes.get("/citizens", responses=MISSING)
     async def find_citizen(channel: Words, address: Words, viewer: Viewer = may_find) -> FoundOut:
@@ -178,44 +152,3 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
                     for r in reports
                 ],
             )
-
-    @routes.get("/citizens/{citizen}/timeline", responses=MISSING)
-    async def citizen_timeline(
-        citizen: uuid.UUID,
-        viewer: Viewer = may_read,
-        before: uuid.UUID | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        channel: Words | None = None,
-        kind: Words | None = None,
-    ) -> TimelineOut:
-        """A citizen's whole history over all channels, newest first."""
-        async with parts.database.begin() as session:
-            await permission.citizen(session, viewer, citizen)
-            page = await timeline.page(
-                session, citizen, before=before, limit=limit, channel=channel, kind=kind
-            )
-            shown = len(page.touchpoints)
-            await audit.record(session, viewer, "timeline.read", citizen_id=citizen, shown=shown)
-        return TimelineOut(
-            citizen=citizen, touchpoints=[out(t, name) for t, name in page.touchpoints], next=page.older
-        )
-
-
-def out(touchpoint: Any, channel: str) -> TouchpointOut:
-    """A touchpoint as other systems see it; what a button means stays inside the hub."""
-    payload = {key: value for key, value in touchpoint.payload.items() if key != "media"}
-    if "buttons" in payload:
-        payload["buttons"] = [{"id": b["id"], "title": b["title"]} for b in payload["buttons"]]
-    return TouchpointOut(
-        id=touchpoint.id,
-        channel=channel,
-        direction=touchpoint.direction,
-        actor=touchpoint.actor,
-        kind=touchpoint.kind,
-        text=touchpoint.text,
-        language=touchpoint.language,
-        payload=payload,
-        in_reply_to=touchpoint.in_reply_to,
-        provider_time=touchpoint.provider_time,
-        recorded_at=touchpoint.recorded_at,
-    )

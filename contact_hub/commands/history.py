@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from contact_hub.commands.shell import Json, fail, hub, run, show
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from contact_hub.api.timelines import TouchpointOut
+
+MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 
 app = typer.Typer()
 
@@ -15,36 +25,80 @@ app = typer.Typer()
 def timeline(
     citizen: Annotated[str, typer.Argument(help="A citizen's id, or an address such as sms:+35315550123.")],
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    before: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="Only these; give it again for more.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Only these, such as text or rating.")] = None,
+    direction: Annotated[list[str] | None, typer.Option(help="in, out or inner.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=MOMENTS, help="From this day or moment on.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", formats=MOMENTS, help="Before this day or moment.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show everything that happened between a citizen and the city, newest first."""
 
     async def work() -> None:
-        import uuid
-
         from contact_hub.api import out
         from contact_hub.citizens.models import Citizen
-        from contact_hub.citizens.service import find_address
-        from contact_hub.timeline.service import page
+        from contact_hub.timeline.reading import Wanted, page
 
+        cursor = _cursor(before)
         async with hub() as parts, parts.database.begin() as session:
-            channel, colon, value = citizen.partition(":")
-            found = await find_address(session, channel, value) if colon else None
-            try:
-                citizen_id = found.citizen_id if found else uuid.UUID(citizen)
-            except ValueError:
-                raise fail("This is neither a citizen's id nor a known address (channel:value).") from None
+            zone = parts.city.zone
+            citizen_id = await _citizen(session, citizen)
             if await session.get(Citizen, citizen_id) is None:
                 raise fail("There is no such citizen.")
-            events = [out(t, name) for t, name in (await page(session, citizen_id, limit=limit)).touchpoints]
-            zone = parts.city.zone
+            wanted = Wanted(
+                channel or (), kind or (), direction or (), local(since, zone), local(until, zone)
+            )
+            found = await page(session, citizen_id, before=cursor, limit=limit, wanted=wanted)
+            events = [out(event) for event in found.events]
         if as_json:
-            show({"citizen": citizen_id, "touchpoints": [event.model_dump(mode="json") for event in events]})
+            touchpoints = [event.model_dump(mode="json") for event in events]
+            show({"citizen": citizen_id, "touchpoints": touchpoints, "next": found.older})
             return
         for event in reversed(events):
             at = event.recorded_at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
             typer.echo(
                 f"{at}  {event.channel:9} {event.actor:8} {event.kind:9} {event.text or event.payload}"
+                f"{_beside(event)}"
             )
+        if found.older is not None:
+            typer.echo(f"Older: --before {found.older}", err=True)
 
     run(work)
+
+
+async def _citizen(session: AsyncSession, which: str) -> uuid.UUID:
+    from contact_hub.citizens.service import find_address
+
+    channel, colon, value = which.partition(":")
+    found = await find_address(session, channel, value) if colon else None
+    try:
+        return found.citizen_id if found else uuid.UUID(which)
+    except ValueError:
+        raise fail("This is neither a citizen's id nor a known address (channel:value).") from None
+
+
+def _cursor(before: str | None) -> uuid.UUID | None:
+    try:
+        return None if before is None else uuid.UUID(before)
+    except ValueError:
+        raise fail("--before takes the cursor that a page ended with.", 2) from None
+
+
+def local(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
+    """A moment as somebody in the city means it."""
+    return None if moment is None else moment.replace(tzinfo=zone)
+
+
+def _beside(event: TouchpointOut) -> str:
+    """What else a line says: how far a message got, and how sure the bot was."""
+    said = [f"{part.state}{f' ({part.reason})' if part.reason else ''}" for part in event.deliveries]
+    if event.answer is not None and event.direction == "out":
+        articles = ", ".join(f"{p.article} v{p.version}" for p in event.answer.passages[:1] if p.article)
+        said.append(f"{event.answer.outcome} {event.answer.probability:.0%} {articles}".rstrip())
+    said += [file.name for file in event.files]
+    return f"  [{'; '.join(said)}]" if said else ""
