@@ -160,6 +160,7 @@ class Outbound:
     buttons: tuple[Button, ...] = ()
     sources: tuple[Source, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    ask_contact: str | None = None  # the title of a button that shares the resident's own number
     language: str = "en"
     part: int = 1
     parts: int = 1
@@ -236,6 +237,7 @@ class Channel(ABC):
     endpoints: ClassVar[tuple[str, ...]] = ("webhook",)
     max_text: ClassVar[int] = 4000  # in the channel's own unit, see `split`
     has_buttons: ClassVar[bool] = False
+    asks_contact: ClassVar[bool] = False  # True: it can ask for the resident's own number, and prove it
     uncertain_wait: ClassVar[float] = 0.0  # seconds to wait for a callback before looking a message up
     silence_is_final: ClassVar[bool] = False  # after an opt-out not even an answer may leave until the opt-in
     sends_itself: ClassVar[bool] = False  # True: delivery is a row in our database (web chat, console)

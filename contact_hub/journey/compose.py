@@ -41,7 +41,7 @@ def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:
                 step = _request(turn, city, str(what), more.get("values") or {})
             case _:
                 log.error("compose.unknown_message", keys=sorted(message))
-    if not (turn.replies or turn.handoff or turn.report or turn.suppress is not None):
+    if not (turn.replies or turn.handoff or turn.report or turn.wants_code or turn.suppress is not None):
         raise ValueError("Rasa's turn says nothing that the hub understands")
     turn.replies = _joined(turn.replies)
     return step
@@ -159,7 +159,7 @@ def _request(turn: Turn, city: City, what: str, values: dict[str, Any]) -> Step:
             turn.tickets.append(("export_request", "A resident asks for a copy of their data."))
             turn.replies.append(Reply(city.say("export_received", language), say="export_received"))
         case "link_channel":
-            turn.replies.append(Reply(city.say("link_info", language), say="link_info"))
+            turn.wants_code = True
         case "rate_service":
             rating = values.get("rating")
             if isinstance(rating, int) and 1 <= rating <= 5:

@@ -15,6 +15,8 @@ from channels.base.clean import clean
 from channels.base.contract import Inbound, InboundKind, Receipt, Received, Upload
 from contact_hub.citizens import service as citizens
 from contact_hub.database import Database, new_id, now
+from contact_hub.identity import suggestions
+from contact_hub.identity.models import Likeness
 from contact_hub.journey import undelivered
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Lane
@@ -123,10 +125,15 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
         actor="citizen",
         kind=inbound.kind,
         words=clean(inbound.text) or None,
+        language=place.conversation.language,  # until the turn knows better
         payload=payload,
         message_id=inbound.message_id,
         provider_time=inbound.provider_time,
     )
+    if place.returned is not None:
+        await suggestions.note(
+            session, place.citizen_id, place.returned, Likeness.RETURNED_NUMBER, touchpoint_id
+        )
     place.conversation.last_activity_at = now()
     if inbound.kind is not InboundKind.REACHABLE:
         await citizens.heard_from(session, place.address_id, now())

@@ -274,6 +274,7 @@ async def _message(session: AsyncSession, delivery: Delivery, address: Address) 
         buttons=tuple(Button(b["id"], b["title"]) for b in payload.get("buttons") or ()) if last else (),
         sources=tuple(Source(s["title"], s["url"]) for s in payload.get("sources") or ()) if last else (),
         attachments=tuple(attachments),
+        ask_contact=payload.get("ask_contact") if last else None,
         language=touchpoint.language or "en",
         part=delivery.part,
         parts=delivery.parts,

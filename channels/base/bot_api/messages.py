@@ -13,7 +13,7 @@ from channels.base.errors import PermanentFailure
 
 if TYPE_CHECKING:
     from aiogram.methods import TelegramMethod
-    from aiogram.types import InlineKeyboardMarkup
+    from aiogram.types import InlineKeyboardMarkup, ReplyKeyboardMarkup
 
 MAX_UNITS = 4096
 SOURCES_ROOM = 512  # units of each message kept free for its sources and the mark of a duplicate
@@ -94,10 +94,23 @@ def _entities(piece: _Piece) -> list[Any] | None:
     ] or None
 
 
-def _keyboard(message: Outbound) -> InlineKeyboardMarkup | None:
-    """Buttons in rows: short ones side by side, long ones on a line of their own."""
-    from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+def _keyboard(message: Outbound) -> InlineKeyboardMarkup | ReplyKeyboardMarkup | None:
+    """Buttons in rows: short ones side by side, long ones on a line of their own.
 
+    Telegram's own button for sharing one's number stands below the message box, and only in private chats.
+    """
+    from aiogram.types import (
+        InlineKeyboardButton,
+        InlineKeyboardMarkup,
+        KeyboardButton,
+        ReplyKeyboardMarkup,
+    )
+
+    if message.ask_contact and not message.buttons and not message.address.startswith("-"):
+        ask = KeyboardButton(
+            text=words.clip(message.ask_contact, 64, words.utf16_units), request_contact=True
+        )
+        return ReplyKeyboardMarkup(keyboard=[[ask]], resize_keyboard=True, one_time_keyboard=True)
     rows: list[list[InlineKeyboardButton]] = []
     used = 0
     for button in message.buttons:
