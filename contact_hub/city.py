@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import phonenumbers
 import yaml
 from babel.dates import format_date, format_datetime
 
@@ -55,6 +56,15 @@ class City:
         """The city's time zone."""
         return ZoneInfo(self.settings["time_zone"])
 
+    @cached_property
+    def region(self) -> str | None:
+        """The country that a number without a country code is of: the contact centre's own."""
+        try:
+            own = phonenumbers.parse(str((self.settings.get("contact_centre") or {}).get("phone")))
+        except phonenumbers.NumberParseException:
+            return None
+        return phonenumbers.region_code_for_number(own)
+
     def speaks(self, language: str | None) -> str:
         """The language to answer in: the wanted one where the city speaks it, else the default."""
         return language if language in self.languages else self.default_language
@@ -73,13 +83,18 @@ class City:
 
     # Terms ------------------------------------------------------------------------------------
 
+    @property
+    def notice_version(self) -> str:
+        """The version of the privacy notice; empty where the city has none."""
+        return str((self.settings.get("privacy_notice") or {}).get("version", ""))
+
     def notice(self, channel: str, language: str) -> tuple[str, str] | None:
         """The privacy notice for a channel and its version; None where the city has none to show."""
         notice = self.settings.get("privacy_notice")
         if not notice:
             return None
         key = "consent_notice_sms" if channel == "sms" else "consent_notice"
-        return self.say(key, language, city=self.name, url=notice["url"]), str(notice["version"])
+        return self.say(key, language, city=self.name, url=notice["url"]), self.notice_version
 
     def asks_for(self, purpose: str) -> bool:
         """Whether the city uses data for this purpose, and so may ask residents for it."""

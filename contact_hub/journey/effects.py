@@ -18,11 +18,14 @@ from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import PRIORITY
+from contact_hub.journey import joining, terms
 from contact_hub.journey.turn import Reply, Step, Turn
 from contact_hub.knowledge.models import Answer
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed
 from contact_hub.outbox import service as outbox
+from contact_hub.privacy import consent
+from contact_hub.privacy.masking import SENSITIVE, mask
 from contact_hub.reports import service as reports
 from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Touchpoint
@@ -49,6 +52,7 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
         await _keep_media(session, turn)
         await _keep_language(session, conversation, turn)
         await _keep_silence(session, turn)
+        await terms.carry_out(session, writer.city, turn)
         if turn.reachable is not None:
             await citizens.set_reachable(session, turn.address_id, turn.reachable, "blocked by the resident")
         if turn.helpful is not None:
@@ -57,6 +61,9 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             await handoff.open_ticket(
                 session, kind, reason, conversation_id=conversation.id, touchpoint_id=turn.touchpoint_id
             )
+        adapter = writer.channels.get(turn.channel)
+        asks_contact = adapter is not None and adapter.asks_contact
+        notices = await joining.apply(session, writer.city, turn, asks_contact=asks_contact)
         if conversation.epoch != turn.epoch and conversation.state != ConversationState.BOT:
             # A person took over while the bot was thinking: its words are kept back, the message is theirs.
             if turn.report is not None:
@@ -68,8 +75,9 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             if turn.report is not None:
                 await _report(session, writer, conversation, turn)
         _remember_rasa(conversation, turn)
+        shown = await terms.add(session, writer.city, turn)
         for reply in turn.replies:
-            await say(
+            said = await say(
                 session,
                 writer,
                 conversation,
@@ -82,7 +90,22 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
                 answers_resident=True,
                 understood=_understood(turn),
             )
+            if shown is not None and reply is turn.replies[0]:
+                await terms.note_shown(session, turn, shown, said)
+        for notice in notices:
+            await say(
+                session,
+                writer,
+                notice.conversation,
+                notice.reply,
+                channel=notice.address.channel,
+                address=notice.address.value,
+                language=writer.city.speaks(notice.conversation.language or turn.language),
+                answers_resident=True,
+            )
         conversation.last_activity_at = now()
+        if turn.text and turn.language != turn.written_in:
+            await timeline.tell_language(session, turn.touchpoint_id, turn.language)
         await timeline.settle(session, turn.touchpoint_id, turn.outcome, turn.step or Step.SAID)
 
 
@@ -99,10 +122,13 @@ async def say(
     question: str = "",
     answers_resident: bool = False,
     understood: dict[str, Any] | None = None,
+    purpose: consent.Purpose | None = None,
 ) -> uuid.UUID:
     """Write one message to the history of a locked conversation and put it on its way."""
-    touchpoint_id = new_id()
+    touchpoint_id = reply.touchpoint_id or new_id()
     payload: dict[str, Any] = {}
+    if reply.ask_contact:
+        payload["ask_contact"] = reply.ask_contact
     if reply.say:
         payload["say"] = reply.say
     if understood:
@@ -152,6 +178,7 @@ async def say(
         author=reply.author,
         # Where the channel was switched off meanwhile, the words wait for it.
         parts=[reply.words] if adapter is None else adapter.split(reply.words),
+        purpose=purpose,
         despite_silence=reply.say == "stop_confirmed"
         or (answers_resident and adapter is not None and not adapter.silence_is_final),
     )
@@ -196,7 +223,7 @@ async def _keep_answer(
         id=new_id(),
         touchpoint_id=touchpoint_id,
         question_id=question_id,
-        question=question,
+        question=mask(question).text,  # what becomes of it, lists or lessons, is nobody's number
         language=language,
         outcome=found["outcome"],
         probability=float(found.get("probability") or 0.0),
@@ -355,7 +382,10 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
     """Everything a turn needs to begin, read in one short transaction; None when its message is gone."""
     row = (
         await session.execute(
-            select(Touchpoint, Conversation, Address, Citizen.language, citizens.suppressed_address())
+            select(
+                *(Touchpoint, Conversation, Address, Citizen.language, citizens.suppressed_address()),
+                consent.informed(city.notice_version),
+            )
             .join(Conversation, Conversation.id == Touchpoint.conversation_id)
             .join(Address, Address.id == Conversation.address_id)
             .join(Citizen, Citizen.id == Address.citizen_id)
@@ -364,7 +394,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
     ).first()
     if row is None:
         return None
-    touchpoint, conversation, address, citizen_language, suppressed = row
+    touchpoint, conversation, address, citizen_language, suppressed, informed = row
     language = conversation.language or citizen_language
     own = await reports.of_citizen(session, address.citizen_id)
     turn = Turn(
@@ -387,8 +417,13 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         language_fixed=conversation.language_fixed,
         form=conversation.form,
         given_up=list(conversation.given_up),
-        history=await timeline.recent_words(session, conversation.id, touchpoint.id),
+        history=[
+            {**said, "text": mask(said["text"], SENSITIVE).text}
+            for said in await timeline.recent_words(session, conversation.id, touchpoint.id)
+        ],
         suppressed=suppressed,
+        written_in=touchpoint.language,
+        informed=informed,
         facts={
             "returning": citizen_language is not None,
             "reports": [

@@ -17,6 +17,7 @@ from contact_hub.operations.queue import Claimed
 from contact_hub.outbox import service as outbox
 from contact_hub.outbox import spending
 from contact_hub.outbox.models import Delivery
+from contact_hub.privacy import consent
 
 GIVE_UP_AFTER = timedelta(hours=24)
 LIMIT_DELAY = 300.0  # seconds until a limit on a number or a block of numbers is asked again
@@ -94,6 +95,10 @@ async def withdrawn(
         return Stay("the conversation changed hands")
     if not delivery.despite_silence and await citizens.is_suppressed(session, address.channel, address.value):
         why = "the resident asked for silence"
+    elif delivery.purpose is not None and not await consent.allowed(
+        session, address.citizen_id, consent.Purpose(delivery.purpose)
+    ):
+        why = f"the resident does not agree to: {delivery.purpose}"
     elif not address.reachable:
         why = f"the address is unreachable: {address.unreachable_reason or 'unknown'}"
     if why is None:

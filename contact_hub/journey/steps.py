@@ -21,7 +21,9 @@ from channels.base.contract import Channel, InboundKind, MediaRef
 from channels.base.errors import PermanentFailure, TemporaryFailure
 from contact_hub.city import City
 from contact_hub.database import new_id
+from contact_hub.identity.codes import read as read_code
 from contact_hub.journey import compose
+from contact_hub.journey import terms as privacy
 from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question, RasaTurn
 from contact_hub.journey.turn import Choice, Media, Reply, Step, Turn
 
@@ -60,8 +62,16 @@ async def travel(turn: Turn, tools: Tools) -> None:
     for step in STEPS:
         turn.step = await step(turn, tools)
         if turn.step is not None:
+            privacy.warn(turn, tools.city)
             return
     raise RuntimeError("no step decided the turn")  # respond always does
+
+
+async def terms(turn: Turn, tools: Tools) -> Step | None:
+    """Consent given, withdrawn or asked about: obeyed wherever it is said and whoever is answering."""
+    if turn.kind == InboundKind.TEXT:
+        return privacy.wished(turn, tools.city)
+    return None
 
 
 async def screen(turn: Turn, tools: Tools) -> Step | None:
@@ -110,6 +120,22 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
     return None
 
 
+async def link(turn: Turn, tools: Tools) -> Step | None:
+    """What joins addresses or parts them, whoever holds the conversation: a code, a contact, a "not me"."""
+    if turn.choice and "unlink" in turn.choice:
+        turn.unlink = uuid.UUID(turn.choice["unlink"])
+        return Step.UNLINKED
+    if turn.kind == InboundKind.CONTACT and turn.payload.get("own") and turn.payload.get("phone"):
+        turn.contact = str(turn.payload["phone"])
+        return Step.CONTACT_SHARED
+    if turn.kind == InboundKind.CONTACT and turn.state == "bot":
+        turn.replies.append(_say(turn, tools.city, "contact_not_own"))
+        return Step.SAID
+    if turn.choice is None and turn.kind == InboundKind.TEXT:
+        turn.code = read_code(turn.text)
+    return None if turn.code is None else Step.CODE_SENT
+
+
 async def press(turn: Turn, tools: Tools) -> Step | None:
     """What a pressed button decides by itself: whether an answer helped, or nothing any more."""
     city, bots = tools.city, turn.state == "bot"
@@ -122,6 +148,9 @@ async def press(turn: Turn, tools: Tools) -> Step | None:
             offer = [compose.person_button(city, turn.language)]
             turn.replies.append(_say(turn, city, "unhelpful_offer", offer))
         return Step.RATED_HELPFUL if good else Step.RATED_UNHELPFUL
+    decided = privacy.pressed(turn, city)
+    if decided is not None:
+        return decided
     if turn.kind == InboundKind.BUTTON and turn.choice is None and bots:
         turn.replies.append(_say(turn, city, "help"))
         return Step.STALE_BUTTON
@@ -185,6 +214,14 @@ async def _fetch(turn: Turn, tools: Tools) -> Step | None:
         turn.media.append(Media(ref.kind, media.name, media.mime, new_id(), media.data))
     for kept in turn.payload.get("files") or ():
         turn.media.append(Media("photo", "", "", uuid.UUID(kept)))
+    return None
+
+
+async def cover(turn: Turn, tools: Tools) -> Step | None:
+    """Mask what nobody should send, before the brain or Rasa sees it."""
+    only = privacy.cover(turn)
+    if only and turn.state == "bot" and turn.form is None and not turn.media:
+        return Step.WARNED
     return None
 
 
@@ -290,7 +327,7 @@ def _without_rasa(turn: Turn, tools: Tools, answer: dict[str, Any] | None) -> St
     return Step.SEARCHED_WITHOUT_RASA
 
 
-STEPS: list[StepFunction] = [screen, press, unpack, read, held, respond]
+STEPS: list[StepFunction] = [terms, screen, link, press, unpack, cover, read, held, respond]
 
 
 def _say(turn: Turn, city: City, key: str, choices: list[Choice] | None = None, **values: object) -> Reply:

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from contact_hub.journey.neighbours import RasaTurn
+from contact_hub.privacy.consent import Decision, Purpose
+from contact_hub.privacy.masking import Kind
 from contact_hub.timeline.models import Outcome
 
 
@@ -29,8 +31,15 @@ class Step(StrEnum):
     EMERGENCY = "emergency"
     SELF_HARM = "self_harm"
     STALE_BUTTON = "stale_button"
+    CODE_SENT = "code_sent"
+    CONTACT_SHARED = "contact_shared"
+    UNLINKED = "unlinked"
     RATED_HELPFUL = "rated_helpful"
     RATED_UNHELPFUL = "rated_unhelpful"
+    TERMS_CHANGED = "terms_changed"
+    TERMS_SHOWN = "terms_shown"
+    WARNED = "warned"
+    REMOVED = "removed"
     HELD_BY_PERSON = "held_by_person"
     ANSWERED = "answered"
     CLARIFIED = "clarified"
@@ -51,6 +60,14 @@ class Choice:
     meaning: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a resident decided about a purpose."""
+
+    purpose: Purpose
+    decision: Decision
+
+
 @dataclass(slots=True)
 class Reply:
     """One message to the resident, ready to be written to the history and sent."""
@@ -61,6 +78,8 @@ class Reply:
     sources: list[dict[str, str]] = field(default_factory=list)
     answer: dict[str, Any] | None = None
     say: str | None = None
+    ask_contact: str | None = None  # the title of Telegram's own button for sharing one's number
+    touchpoint_id: uuid.UUID | None = None  # where it was decided before the message was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,8 @@ class Turn:
     given_up: list[str]
     history: list[dict[str, str]]
     suppressed: bool
+    written_in: str | None = None  # the language the message was filed under as it came
+    informed: bool = True  # whether the privacy notice, as it is now, was shown
     facts: dict[str, Any] = field(default_factory=dict)
     choice: dict[str, Any] | None = None
     note: dict[str, Any] = field(default_factory=dict)
@@ -119,7 +140,15 @@ class Turn:
     suppress: bool | None = None
     reachable: bool | None = None
     helpful: tuple[uuid.UUID, bool] | None = None
+    wants_code: bool = False  # to link another address with this one
+    code: str | None = None  # that the resident was given at another address
+    contact: str | None = None  # the resident's own number, as Telegram proves it
+    unlink: uuid.UUID | None = None  # the merge that the resident says was not them
     tickets: list[tuple[str, str]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    show_terms: bool = False
+    sensitive: frozenset[Kind] = frozenset()  # what was masked in `text`
+    remove: uuid.UUID | None = None  # the message whose private numbers shall go
 
     @property
     def outcome(self) -> Outcome:

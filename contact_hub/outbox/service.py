@@ -26,6 +26,7 @@ async def dispatch(
     author: str,
     parts: list[str],
     despite_silence: bool = False,
+    purpose: str | None = None,
 ) -> list[uuid.UUID]:
     """Queue every part of a message for sending, in order; the caller holds the conversation's lock."""
     deliveries = []
@@ -48,6 +49,7 @@ async def dispatch(
                 tries=0,
                 segments=1,
                 despite_silence=despite_silence,
+                purpose=purpose,
                 possible_duplicate=False,
                 created_at=now(),
             )
@@ -58,7 +60,7 @@ async def dispatch(
 
 _COPIED = (
     *("touchpoint_id", "conversation_id", "address_id", "channel", "epoch", "author", "part", "parts"),
-    *("text", "tries", "segments", "despite_silence"),
+    *("text", "tries", "segments", "despite_silence", "purpose"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def city() -> City:
-    """The city's own words."""
+def whole_city() -> City:
+    """The city's own words, all of them."""
     return load_city(ROOT / "nlu_data")
+
+
+@pytest.fixture(scope="session")
+def city(whole_city: City) -> City:
+    """The same city before it has a notice to show and anything to ask for, so that an answer stands alone."""
+    own = {key: value for key, value in whole_city.settings.items() if key not in {"privacy_notice", "consent"}}
+    return replace(whole_city, settings=own)
 
 
 EMPTY = """
@@ -54,7 +62,7 @@ async def lines(emptied_url: str, city: City) -> AsyncIterator[Callable[..., Lin
     """Makes lines over one database, as many as there are processes in a test."""
     made: list[Line] = []
 
-    def make(**options: Any) -> Line:
+    def make(*, city: City = city, **options: Any) -> Line:
         made.append(Line(emptied_url, city, **options))
         return made[-1]
 
@@ -67,6 +75,12 @@ async def lines(emptied_url: str, city: City) -> AsyncIterator[Callable[..., Lin
 async def line(lines: Callable[..., Line]) -> Line:
     """A line whose brain and Rasa are away: nothing listens at their ports."""
     return lines()
+
+
+@pytest.fixture
+async def asking(lines: Callable[..., Line], script: Script, whole_city: City) -> Line:
+    """A line of the whole city, which shows its notice and asks for consent, with a scripted brain and Rasa."""
+    return lines(brain_url=script.url, rasa_url=script.url, city=whole_city)
 
 
 @pytest.fixture(scope="module")
