@@ -172,9 +172,9 @@ def _add_conversation(routes: APIRouter, door: Door) -> None:
         ip = door.ip(request.scope)
         await door.pace.step(SESSIONS, ip)
         body = await body_of(request, 4096)
-        wanted = parsed(SessionIn, object_of(body)).language if body.strip() else None
-        language = language_tag(wanted) or language_tag(request.headers.get("accept-language"))
-        session, token = await store.open_session(language=language, ip=ip)
+        wanted = parsed(SessionIn, object_of(body) if body.strip() else {})
+        language = language_tag(wanted.language) or language_tag(request.headers.get("accept-language"))
+        session, token = await store.open_session(language=language, ip=ip, shared=wanted.shared)
         return {"session": session, "token": token}
 
     @routes.post("/messages", status_code=202, openapi_extra=_takes(MessageIn))

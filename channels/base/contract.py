@@ -335,8 +335,13 @@ class Upload:
 class ChatStore(Protocol):
     """What web chat needs of the hub; implemented there, so that the channel itself knows no database."""
 
-    async def open_session(self, *, language: str | None, ip: str) -> tuple[str, str]:
-        """A new session and its secret token. Only the token's hash is kept."""
+    async def open_session(
+        self, *, language: str | None, ip: str, shared: bool = False
+    ) -> tuple[str, str]:
+        """A new session and its secret token, of which only the hash is kept.
+
+        `shared` says that several people use the device: it is never joined with anybody's other chats.
+        """
 
     async def session_of(self, token: str) -> str | None:
         """The session this token opens, or None."""

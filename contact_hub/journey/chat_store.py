@@ -57,9 +57,9 @@ class PostgresChatStore:
         self._known: dict[bytes, tuple[str, float]] = {}  # sessions by their token's hash, and until when
 
     async def open_session(
-        self, *, language: str | None, ip: str, channel: str = "web_chat"
+        self, *, language: str | None, ip: str, shared: bool = False, channel: str = "web_chat"
     ) -> tuple[str, str]:
-        """A new session and its secret token. Only the token's hash is kept."""
+        """A new session and its secret token, of which only the hash is kept."""
         token = secrets.token_urlsafe(32)
         session_id = new_id()
         spoken = language if language in self._city.languages else None
@@ -72,6 +72,7 @@ class PostgresChatStore:
                     language=spoken,
                     last_seq=0,
                     created_at=now(),
+                    shared=shared,
                 )
             )
         return str(session_id), token

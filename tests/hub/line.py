@@ -135,9 +135,9 @@ class Line:
 
     # Residents
 
-    async def visitor(self, language: str | None = "en") -> Resident:
-        """Somebody in the web chat."""
-        session, _ = await self.store.open_session(language=language, ip="")
+    async def visitor(self, language: str | None = "en", *, shared: bool = False) -> Resident:
+        """Somebody in the web chat, perhaps at a computer that others use as well."""
+        session, _ = await self.store.open_session(language=language, ip="", shared=shared)
         return Resident(self, "web_chat", session, "web")
 
     def texter(self, number: str = "+15551230001") -> Resident:

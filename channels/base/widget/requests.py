@@ -40,6 +40,7 @@ class SessionIn(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     language: str | None = None
+    shared: bool = False  # a device that several people use, such as one in a library
 
 
 def object_of(data: bytes | str) -> dict[str, Any]:

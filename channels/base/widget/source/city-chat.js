@@ -4,7 +4,7 @@
 // lang      language of the labels; by default the page's
 // title     heading and name of the button; by default the city's own words
 // open      shown at once, and kept in step with what is shown
-// remember  "tab": forget the conversation with the tab (for shared computers); by default the browser remembers
+// remember  "tab": forget the conversation with the tab, join it with no other chat (for shared computers); by default the browser remembers
 import style from "./city-chat.css";
 import english from "../english.json";
 import { Composer } from "./composer.js";

@@ -133,7 +133,7 @@ export class Line {
   async #open() {
     this.#opening ??= (async () => {
       try {
-        const answer = await this.#post("/sessions", { language: this.language });
+        const answer = await this.#post("/sessions", { language: this.language, shared: this.#memory.forTabOnly });
         if (!answer.ok) throw NOT_REACHED;
         const { token } = await answer.json();
         this.#memory.set({ token });

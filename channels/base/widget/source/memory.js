@@ -4,8 +4,10 @@ export class Memory {
   #key;
   #area = null;
   #kept = {};
+  forTabOnly = false;
 
   constructor(server, forTabOnly) {
+    this.forTabOnly = forTabOnly;
     this.#key = `city-chat ${server}`;
     try {
       this.#area = forTabOnly ? sessionStorage : localStorage;
