@@ -13,6 +13,14 @@ log = structlog.get_logger()
 
 INTERVAL_SECONDS = 300.0
 
+# A code for joining chats, as a message shows it (see identity.codes).
+_SHOWN_CODE = "[2-9A-HJKMNP-Z]{4}-[2-9A-HJKMNP-Z]{4}"
+_SPENT = "c.touchpoint_id = m.{id} AND (c.used_at IS NOT NULL OR c.expires_at < now())"
+_TAKE_OUT = (
+    "UPDATE {table} m SET text = regexp_replace(m.text, '" + _SHOWN_CODE + "', '••••-••••')"
+    " FROM link_code c WHERE " + _SPENT + " AND m.text ~ '" + _SHOWN_CODE + "'"
+)
+
 _CHORES = {
     # A year of partitions ahead: a month that nobody made would fill the default one.
     "partitions": (
@@ -21,17 +29,26 @@ _CHORES = {
     ),
     "tickets": "DELETE FROM chat_ticket WHERE expires_at < now()",
     "pauses": "DELETE FROM channel_pause WHERE until < now()",
+    # Nobody reads a code in a history once it has done its work or run out.
+    "codes shown": _TAKE_OUT.replace("{table}", "touchpoint").replace("{id}", "id"),
+    "codes sent": _TAKE_OUT.replace("{table}", "delivery").replace("{id}", "touchpoint_id"),
+    "codes": "DELETE FROM link_code WHERE made_at < now() - interval '1 day'",
     "invitations": "DELETE FROM invitation WHERE expires_at < now() - interval '7 days'",
 }
 
 
 async def run(database: Database) -> None:
-    """Do every chore now and every five minutes; a failing one does not keep the others from their turn."""
+    """Do every chore now and every five minutes."""
     while True:
-        for name, statement in _CHORES.items():
-            try:
-                async with database.begin() as session:
-                    await session.execute(text(statement))
-            except Exception as error:
-                log.warning("timers.failed", chore=name, error=type(error).__name__)
+        await once(database)
         await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def once(database: Database) -> None:
+    """Do every chore; a failing one does not keep the others from their turn."""
+    for name, statement in _CHORES.items():
+        try:
+            async with database.begin() as session:
+                await session.execute(text(statement))
+        except Exception as error:
+            log.warning("timers.failed", chore=name, error=type(error).__name__)
