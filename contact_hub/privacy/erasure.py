@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.audit.service import record
+from contact_hub.audit.service import record, take_words
 from contact_hub.citizens import silence
 from contact_hub.citizens.models import Address, Citizen
 from contact_hub.citizens.service import DESK, SESSION_CHANNELS
@@ -371,12 +371,8 @@ async def _part_with_reports(session: AsyncSession, values: dict[str, Any], sche
 
 async def _forget_words(session: AsyncSession, person: _Person) -> None:
     """Take away what staff wrote about the person: reasons in the audit, and searches for them."""
-    # The audit's chain covers a digest of its words, so that they can go and the chain stays whole.
-    await session.execute(text("SELECT set_config('civicline.audit_is_shortened', 'yes', true)"))
-    await session.execute(
-        text("UPDATE audit SET words = NULL WHERE citizen_id = ANY(:citizens)"), {"citizens": person.citizens}
-    )
-    await session.execute(text("SELECT set_config('civicline.audit_is_shortened', '', true)"))
+    for citizen in person.citizens:
+        await take_words(session, SYSTEM, citizen)
     names = await session.scalars(
         select(Citizen.name).where(Citizen.id.in_(person.citizens), Citizen.name.is_not(None))
     )
