@@ -163,5 +163,6 @@ def schema_name(kind: str) -> str:
 def schema_of(kind: Kind, url: str) -> dict[str, Any]:
     """The JSON schema of a kind's data, as it is published at `url`."""
     schema = SHAPES[kind].model_json_schema(by_alias=True)
+    schema.pop("additionalProperties", None)  # a field more is no new version, so receivers let it pass
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, "$id": url, **schema, "title": type_of(kind)}
