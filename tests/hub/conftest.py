@@ -33,8 +33,10 @@ def whole_city() -> City:
 
 @pytest.fixture(scope="session")
 def city(whole_city: City) -> City:
-    """The same city before it has a notice to show and anything to ask for, so that an answer stands alone."""
-    own = {key: value for key, value in whole_city.settings.items() if key not in {"privacy_notice", "consent"}}
+    """The same city without a notice to show or anything to ask for: an answer stands alone."""
+    own = {
+        key: value for key, value in whole_city.settings.items() if key not in {"privacy_notice", "consent"}
+    }
     return replace(whole_city, settings=own)
 
 
@@ -79,7 +81,7 @@ async def line(lines: Callable[..., Line]) -> Line:
 
 @pytest.fixture
 async def asking(lines: Callable[..., Line], script: Script, whole_city: City) -> Line:
-    """A line of the whole city, which shows its notice and asks for consent, with a scripted brain and Rasa."""
+    """A line of the whole city, which shows its notice and asks, with a scripted brain and Rasa."""
     return lines(brain_url=script.url, rasa_url=script.url, city=whole_city)
 
 

@@ -13,9 +13,24 @@ from contact_hub.wishes import Wish
 
 CITY = load_city(Path(__file__).resolve().parents[3] / "nlu_data")
 WISHES = [
-    ("withdraw", "survey", "en", ["Stop the survey", "no more surveys please", "I don't want the survey", "cancel survey"]),
-    ("withdraw", "alerts", "en", ["no more alerts", "Please stop the alerts!", "don't send me any alerts", "turn off reminders"]),
-    ("withdraw", "improvement", "en", ["don't use my messages", "Please do not use my messages.", "Don’t learn from my messages"]),
+    (
+        "withdraw",
+        "survey",
+        "en",
+        ["Stop the survey", "no more surveys please", "I don't want the survey", "cancel survey"],
+    ),
+    (
+        "withdraw",
+        "alerts",
+        "en",
+        ["no more alerts", "Please stop the alerts!", "don't send me any alerts", "turn off reminders"],
+    ),
+    (
+        "withdraw",
+        "improvement",
+        "en",
+        ["don't use my messages", "Please do not use my messages.", "Don’t learn from my messages"],
+    ),
     ("withdraw", "all", "en", ["I withdraw my consent", "withdraw my consent", "revoke consent"]),
     ("grant", "alerts", "en", ["send me alerts", "turn on the alerts please", "yes to alerts"]),
     ("grant", "survey", "en", ["start the survey"]),
@@ -29,7 +44,12 @@ WISHES = [
     ("show", "all", "es", ["¿Qué he aceptado?"]),
     ("withdraw", "survey", "de", ["keine Umfrage mehr", "bitte keine Umfragen mehr", "Umfrage beenden"]),
     ("withdraw", "alerts", "de", ["keine Hinweise mehr", "Warnungen abschalten"]),
-    ("withdraw", "improvement", "de", ["meine Nachrichten nicht verwenden", "Verwenden Sie meine Nachrichten nicht!"]),
+    (
+        "withdraw",
+        "improvement",
+        "de",
+        ["meine Nachrichten nicht verwenden", "Verwenden Sie meine Nachrichten nicht!"],
+    ),
     ("withdraw", "all", "de", ["Ich widerrufe meine Einwilligung", "Einwilligung widerrufen"]),
     ("grant", "alerts", "de", ["ich möchte Hinweise", "Hinweise einschalten"]),
     ("show", "all", "de", ["Welche Einwilligungen habe ich gegeben?"]),
@@ -75,7 +95,7 @@ WISHES = [
     ("withdraw", "all", "zh", ["我撤回同意"]),
     ("grant", "alerts", "zh", ["开启提醒"]),
     ("show", "all", "zh", ["我同意了什么？"]),
-]  # fmt: skip
+]
 
 QUESTIONS = [
     "How do I stop the flood alerts from going to my neighbour?",
