@@ -62,8 +62,9 @@ def configuration(language: str | None) -> str:
 
 def fold(word: str) -> str:
     """A word without case and accents, as hasty fingers type it."""
-    plain = unicodedata.normalize("NFKD", word.casefold())
-    return unicodedata.normalize("NFC", _STRIPPED.sub("", plain)).translate(_LETTERS)[:LONGEST_WORD]
+    plain = _STRIPPED.sub("", unicodedata.normalize("NFKD", word.casefold()))
+    plain = unicodedata.normalize("NFC", plain).translate(_LETTERS)[:LONGEST_WORD]
+    return plain if plain.isalnum() else "".join(filter(str.isalnum, plain))
 
 
 def tokens(text: str) -> Iterator[Word]:
@@ -78,8 +79,8 @@ def tokens(text: str) -> Iterator[Word]:
             yield Word(reference(found), start, end)
         elif match.lastgroup == "number":
             yield from _numbers(found, start)
-        else:
-            yield Word(fold(found), start, end)
+        elif folded := fold(found):
+            yield Word(folded, start, end)
 
 
 def reference(written: str) -> str:
@@ -111,9 +112,13 @@ def _numbers(found: str, start: int) -> Iterator[Word]:
 
 def searchable(text: str | None, payload: Mapping[str, Any] | None = None) -> str | None:
     """What is kept of a touchpoint for finding it, one blank between words; None when there is nothing."""
-    said = [text or "", *(str((payload or {}).get(name) or "") for name in _FIELDS)]
-    found = [word.token for part in said for word in tokens(normal(part[:LONGEST_TEXT]))]
-    return " ".join(found) or None
+    return " ".join(word.token for word in tokens(normal(shown(text, payload))[:LONGEST_TEXT])) or None
+
+
+def shown(text: str | None, payload: Mapping[str, Any] | None = None) -> str:
+    """All the words of a touchpoint, as they were written."""
+    said = [text, *((payload or {}).get(name) for name in _FIELDS)]
+    return " · ".join(part for part in said if isinstance(part, str) and part)
 
 
 def normal(text: str) -> str:

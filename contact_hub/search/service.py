@@ -1,0 +1,206 @@
+"""Finding what was ever said, and who said it, by whoever may see it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, cast, func, literal, or_, select, text
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.citizens.models import Address, Citizen
+from contact_hub.citizens.scope import visible
+from contact_hub.citizens.service import DESK
+from contact_hub.search import marking, walking
+from contact_hub.search.marking import Piece
+from contact_hub.search.query import LONGEST, CannotSearch, parse
+from contact_hub.search.walking import Filters, Walk
+from contact_hub.staff.access import Viewer
+from contact_hub.timeline.models import Touchpoint
+from contact_hub.timeline.words import CONFIGURATIONS, PLAIN, SHORTEST_NUMBER, configuration, fold
+
+CANDIDATES = 2000  # the newest matches, among which the most relevant are chosen
+MOST_PEOPLE = 10
+EVERYTHING = Filters()
+
+
+class Order(StrEnum):
+    """What comes first."""
+
+    NEWEST = "newest"
+    RELEVANCE = "relevance"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A touchpoint that was found, and what of it to show."""
+
+    touchpoint: Touchpoint
+    channel: str
+    citizen_id: uuid.UUID
+    excerpt: list[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Some hits, and the cursor to go on from; a page may be short before the end is reached."""
+
+    hits: list[Hit]
+    next: str | None
+
+
+async def search(
+    session: AsyncSession,
+    viewer: Viewer,
+    typed: str,
+    *,
+    filters: Filters = EVERYTHING,
+    order: Order = Order.NEWEST,
+    cursor: str | None = None,
+    limit: int = 20,
+) -> Found:
+    """Find touchpoints of citizens whom this viewer may see; raises CannotSearch."""
+    query = parse(typed)
+    before, skip = _read(cursor)
+    wanted = await _compiled(session, query.strict, filters)
+    if not wanted:
+        return Found([], None)
+    ranked = order is Order.RELEVANCE
+    words = cast(literal(wanted), TSQUERY)
+    walk = await walking.prepare(session, viewer, words, filters, ranked=ranked)
+    if ranked:
+        ids, following = await _most_relevant(session, walk, before, skip, limit)
+    else:
+        ids, following = await _newest(session, walk, before, limit)
+    return Found(await _hits(session, ids, await _compiled(session, query.loose, filters)), following)
+
+
+_COMPILE = text("""
+    SELECT DISTINCT q::text FROM unnest(CAST(:configurations AS regconfig[])) AS c, to_tsquery(c, :words) AS q
+    WHERE querytree(q) NOT IN ('', 'T') ORDER BY 1
+""")
+
+
+async def _compiled(session: AsyncSession, words: str, filters: Filters) -> str:
+    """A query that fits texts of every language; empty when no language has anything to look for.
+
+    "die" is an article in German and a verb in English: each language leaves out its own stop words.
+    Where nothing is left but exclusions (querytree says T), the language is left out.
+    """
+    wanted = {configuration(language) for language in filters.languages}
+    known = sorted(wanted or {PLAIN, *CONFIGURATIONS.values()})
+    rows = await session.scalars(_COMPILE, {"configurations": known, "words": words})
+    return " | ".join(f"({row})" for row in rows)
+
+
+def _read(cursor: str | None) -> tuple[uuid.UUID | None, int]:
+    """Where to go on: below an id, or so many places behind it in order of relevance."""
+    if cursor is None:
+        return None, 0
+    identity, _, skip = cursor.partition("~")
+    try:
+        return uuid.UUID(identity), min(int(skip or 0), CANDIDATES)
+    except ValueError:
+        raise CannotSearch("This is not a cursor that a search ended with.") from None
+
+
+async def _newest(
+    session: AsyncSession, walk: Walk, before: uuid.UUID | None, limit: int
+) -> tuple[list[uuid.UUID], str | None]:
+    walked = await walking.go(session, walk, before, limit + 1)
+    ids = [match.id for match in walked.matches]
+    if len(ids) > limit:
+        return ids[:limit], str(ids[limit - 1])
+    return ids, None if walked.reached is None else str(walked.reached)
+
+
+async def _most_relevant(
+    session: AsyncSession, walk: Walk, before: uuid.UUID | None, skip: int, limit: int
+) -> tuple[list[uuid.UUID], str | None]:
+    """The best of the newest matches; pages stay put because their newest is part of the cursor."""
+    walked = await walking.go(session, walk, before, CANDIDATES)
+    if not walked.matches:
+        return [], None
+    best = sorted(walked.matches, key=lambda match: (match.rank, match.id), reverse=True)
+    shown = [match.id for match in best[skip : skip + limit]]
+    anchor = before or uuid.UUID(int=walked.matches[0].id.int + 1)
+    more = skip + limit < len(best)
+    return shown, f"{anchor}~{skip + limit}" if more else None
+
+
+async def _hits(session: AsyncSession, ids: Sequence[uuid.UUID], loose: str) -> list[Hit]:
+    if not ids:
+        return []
+    rows = await session.execute(
+        select(Touchpoint, Address.channel, Address.citizen_id)
+        .join(Address, Address.id == Touchpoint.address_id)
+        .where(Touchpoint.id.in_(ids))
+    )
+    by_id = {row[0].id: row for row in rows}
+    found = [by_id[identity] for identity in ids if identity in by_id]
+    excerpts = await marking.excerpts(session, [row[0] for row in found], loose)
+    return [Hit(row[0], row[1], row[2], pieces) for row, pieces in zip(found, excerpts, strict=True)]
+
+
+# People ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A citizen who was found by name, or by an address."""
+
+    citizen_id: uuid.UUID
+    name: str | None
+    channel: str | None
+    address: str | None
+
+
+_NAME = re.compile(r"[^\W\d_]+")
+
+
+async def people(session: AsyncSession, viewer: Viewer, typed: str, limit: int = MOST_PEOPLE) -> list[Person]:
+    """The citizens of a name, or behind an address or a phone number in any notation."""
+    typed = typed.strip()
+    if not typed or len(typed) > LONGEST or "\x00" in typed:
+        return []
+    found = await _behind(session, viewer, typed, limit)
+    known = {person.citizen_id for person in found}
+    named = [
+        person for person in await _named(session, viewer, typed, limit) if person.citizen_id not in known
+    ]
+    return [*found, *named][:limit]
+
+
+async def _behind(session: AsyncSession, viewer: Viewer, typed: str, limit: int) -> list[Person]:
+    fits: list[ColumnElement[bool]] = [Address.value == typed]
+    digits = "".join(c for c in typed if c.isascii() and c.isdigit()).lstrip("0")
+    if re.fullmatch(r"[+()\d\s./-]+", typed, re.ASCII) and SHORTEST_NUMBER <= len(digits) <= 15:
+        ends = Address.value.endswith(digits)
+        fits.append((func.number_end(Address.value) == digits[-SHORTEST_NUMBER:]) & ends)
+    rows = await session.execute(
+        select(Address.citizen_id, Citizen.name, Address.channel, Address.value)
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(or_(*fits), Address.channel != DESK, visible(viewer))
+        .order_by(Address.id)
+        .limit(limit)
+    )
+    return [Person(*row) for row in rows]
+
+
+async def _named(session: AsyncSession, viewer: Viewer, typed: str, limit: int) -> list[Person]:
+    parts = [folded for part in _NAME.findall(typed) if (folded := fold(part))][:8]
+    if not parts or len(parts[-1]) < 2:
+        return []
+    wanted = " & ".join(f"'{part}'" for part in parts) + ":*"
+    rows = await session.execute(
+        select(Citizen.id, Citizen.name)
+        .where(
+            func.name_words(Citizen.name).bool_op("@@")(func.to_tsquery("simple", wanted)), visible(viewer)
+        )
+        .limit(limit)
+    )
+    return [Person(row[0], row[1], None, None) for row in rows]
