@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 _PENDING = "audit"
 ONLY = 1  # the head's id
+WORDS_TAKEN = "audit.words_taken"
+SHORTENED = "audit.shortened"
+_MAY_CHANGE = text("SET LOCAL civicline.audit_is_shortened = 'yes'")
+_AGAIN = text("SET LOCAL civicline.audit_is_shortened = 'no'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +120,66 @@ async def locked_head(session: AsyncSession, key: Key) -> Head:
             .on_conflict_do_nothing()
         )
     raise RuntimeError("the head of the audit cannot be made")
+
+
+async def entries(
+    session: AsyncSession,
+    *,
+    citizen_id: uuid.UUID | None = None,
+    viewer_name: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> Sequence[Entry]:
+    """The newest entries, of one citizen's record or of one person where that is asked."""
+    query = select(Entry).order_by(Entry.number.desc()).limit(limit)
+    if citizen_id is not None:
+        query = query.where(Entry.citizen_id == citizen_id)
+    if viewer_name is not None:
+        query = query.where(Entry.viewer_name == viewer_name)
+    if before is not None:
+        query = query.where(Entry.number < before)
+    return (await session.scalars(query)).all()
+
+
+async def take_words(session: AsyncSession, viewer: Viewer, citizen_id: uuid.UUID) -> int:
+    """Remove the words of an erased citizen's entries, which may name them; says so in the chain.
+
+    Who did what and when stays, and still proves itself. Returns how many entries that were.
+    """
+    await session.execute(_MAY_CHANGE)
+    blank = await session.execute(
+        update(Entry)
+        .where(Entry.citizen_id == citizen_id, Entry.words.is_not(None))
+        .values(words=None)
+        .returning(Entry.number)
+        .execution_options(synchronize_session=False)
+    )
+    count = len(blank.all())
+    await session.execute(_AGAIN)
+    await record(session, viewer, WORDS_TAKEN, citizen_id=citizen_id, entries=count)
+    return count
+
+
+async def shorten(session: AsyncSession, viewer: Viewer, before: datetime) -> int:
+    """Remove the entries from before a moment, from the beginning on; the head remembers where it begins.
+
+    Returns how many entries that were.
+    """
+    key = Key(sealer_of(session))
+    head = await locked_head(session, key)
+    kept = await session.scalar(select(func.min(Entry.number)).where(Entry.at >= before))
+    last_gone = head.last if kept is None else kept - 1
+    if last_gone < head.first:
+        return 0
+    mac = await session.scalar(select(Entry.mac).where(Entry.number == last_gone))
+    if mac is None:
+        raise LookupError(f"entry {last_gone} of the audit is missing: run `civicline audit verify`")
+    await session.execute(_MAY_CHANGE)
+    await session.execute(delete(Entry).where(Entry.number <= last_gone))
+    await session.execute(_AGAIN)
+    count = last_gone - head.first + 1
+    head.first, head.before_first = last_gone + 1, mac
+    seal(head, key)
+    await session.flush()
+    await record(session, viewer, SHORTENED, entries=count, before=before.isoformat())
+    return count

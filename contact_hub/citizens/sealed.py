@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from contact_hub.audit import service as audit
 from contact_hub.database import Base, new_id, now
+from contact_hub.staff.access import SYSTEM, Viewer
 
 
 class SealedRecord(Base):
@@ -34,3 +38,69 @@ class SealedReader(Base):
         ForeignKey("sealed_record.id", ondelete="CASCADE"), primary_key=True
     )
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True)
+
+
+async def seal(
+    session: AsyncSession,
+    citizen_id: uuid.UUID,
+    readers: Sequence[uuid.UUID],
+    reason: str,
+    *,
+    viewer: Viewer = SYSTEM,
+) -> uuid.UUID:
+    """Seal a record: only the staff named see it from now on. Returns the seal's id."""
+    identity = new_id()
+    session.add(
+        SealedRecord(
+            id=identity, citizen_id=citizen_id, sealed_at=now(), sealed_by=viewer.name, reason=reason
+        )
+    )
+    await session.flush()
+    session.add_all(SealedReader(sealed_record_id=identity, staff_id=reader) for reader in {*readers})
+    await session.flush()
+    named = sorted(str(reader) for reader in {*readers})
+    await audit.record(session, viewer, "citizen.sealed", citizen_id=citizen_id, readers=named, reason=reason)
+    return identity
+
+
+async def unseal(
+    session: AsyncSession, citizen_id: uuid.UUID, reason: str, *, viewer: Viewer = SYSTEM
+) -> bool:
+    """Take every seal off a record; False where there is none."""
+    gone = await session.execute(
+        delete(SealedRecord).where(SealedRecord.citizen_id == citizen_id).returning(SealedRecord.id)
+    )
+    if not gone.all():
+        return False
+    await audit.record(session, viewer, "citizen.unsealed", citizen_id=citizen_id, reason=reason)
+    return True
+
+
+async def bring_seals(
+    session: AsyncSession, *, survivor: uuid.UUID, other: uuid.UUID, merge_id: uuid.UUID
+) -> None:
+    """Let a merge carry the other record's seals to the survivor: what was sealed stays so."""
+    found = (await session.scalars(select(SealedRecord).where(SealedRecord.citizen_id == other))).all()
+    for one in found:
+        identity = new_id()
+        session.add(
+            SealedRecord(
+                id=identity,
+                citizen_id=survivor,
+                sealed_at=one.sealed_at,
+                sealed_by=one.sealed_by,
+                reason=one.reason,
+                merge_id=merge_id,
+            )
+        )
+        await session.flush()
+        readers = await session.scalars(
+            select(SealedReader.staff_id).where(SealedReader.sealed_record_id == one.id)
+        )
+        session.add_all(SealedReader(sealed_record_id=identity, staff_id=reader) for reader in readers)
+        await session.flush()
+
+
+async def return_seals(session: AsyncSession, merge_id: uuid.UUID) -> None:
+    """Let an undone merge take away the seals that it brought."""
+    await session.execute(delete(SealedRecord).where(SealedRecord.merge_id == merge_id))

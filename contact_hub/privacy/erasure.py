@@ -30,7 +30,7 @@ from contact_hub.privacy import counts, holds, ledger
 from contact_hub.privacy.belongings import PROVIDERS_IDS, REMOVALS, Removal
 from contact_hub.privacy.records import LegalHold
 from contact_hub.privacy.schedule import Rule, Schedule
-from contact_hub.staff.access import Viewer
+from contact_hub.staff.access import SYSTEM, Viewer
 
 log = structlog.get_logger()
 
