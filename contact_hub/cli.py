@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bot.commands import app as evaluate
-from contact_hub.commands import history, knowledge, people, queue, safety, talk, webhooks
+from contact_hub.commands import audit, history, knowledge, people, queue, safety, talk, webhooks
 from contact_hub.commands.shell import fail, hub, run
 from contact_hub.operations.commands import app as operations
 
@@ -149,6 +149,8 @@ for name, group in (
     ("queue", queue.app),
     ("staff", people.staff),
     ("token", people.token),
+    ("sealed", people.sealed),
+    ("audit", audit.app),
     ("keys", safety.keys),
     ("webhook", webhooks.app),
     ("evaluate", evaluate),
