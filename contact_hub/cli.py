@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bot.commands import app as evaluate
-from contact_hub.commands import audit, history, knowledge, people, queue, safety, talk, webhooks
+from contact_hub.commands import audit, citizen, history, knowledge, people, queue, safety, talk, webhooks
 from contact_hub.commands.shell import fail, hub, run
 from contact_hub.operations.commands import app as operations
 
@@ -142,11 +142,13 @@ def _own_parts(pool_size: int) -> Parts:
     return parts
 
 
-for group in (talk.app, history.app, operations, safety.app):
+for group in (talk.app, history.app, privacy.app, operations, safety.app):
     app.add_typer(group)
 for name, group in (
     ("kb", knowledge.app),
+    ("citizen", citizen.app),
     ("queue", queue.app),
+    ("consent", privacy.consent),
     ("staff", people.staff),
     ("token", people.token),
     ("sealed", people.sealed),

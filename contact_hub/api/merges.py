@@ -88,6 +88,7 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
     """`/citizens/{citizen}/merges`, `/merges` and `/suggestions`."""
     _looking(routes, parts, permission)
     _changing(routes, parts, permission)
+    _dismissing(routes, parts, permission)
 
 
 def _looking(routes: APIRouter, parts: Parts, permission: Permission) -> None:
@@ -132,7 +133,6 @@ def _looking(routes: APIRouter, parts: Parts, permission: Permission) -> None:
 def _changing(routes: APIRouter, parts: Parts, permission: Permission) -> None:
     of_one = permission.needs(Action.LINK, of_citizen="citizen")
     of_merge = permission.needs(Action.LINK, of_citizen="merge")
-    of_suggestion = permission.needs(Action.LINK, of_citizen="suggestion")
 
     @routes.post(
         "/citizens/{citizen}/merges", status_code=201, response_model=MergeOut, responses=MISSING | CONFLICT
@@ -168,6 +168,10 @@ def _changing(routes: APIRouter, parts: Parts, permission: Permission) -> None:
                 return await once(session, viewer, key, f"undo {merge}", asked, work)
             except CannotMerge as error:
                 raise HTTPException(409, str(error)) from None
+
+
+def _dismissing(routes: APIRouter, parts: Parts, permission: Permission) -> None:
+    of_suggestion = permission.needs(Action.LINK, of_citizen="suggestion")
 
     @routes.post(
         "/suggestions/{suggestion}/dismiss", response_model=SuggestionOut, responses=MISSING | CONFLICT

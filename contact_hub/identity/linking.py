@@ -93,7 +93,7 @@ async def _join(
         ):
             await suggestions.note(session, first, second, Likeness.SHARED_DEVICE, touchpoint)
             return Link(Outcome.CHECK, other)
-        survivor, absorbed = await _by_age(session, first, second)
+        survivor, absorbed = await by_age(session, first, second)
         entry = await merging.merge(session, survivor, absorbed, method=proof, evidence=touchpoint)
         outcome, made = Outcome.LINKED, entry.id
     # A contact proves the number; a code proves both ends of its way.
@@ -102,7 +102,8 @@ async def _join(
     return Link(outcome, other, made)
 
 
-async def _by_age(session: AsyncSession, first: uuid.UUID, second: uuid.UUID) -> tuple[uuid.UUID, uuid.UUID]:
+async def by_age(session: AsyncSession, first: uuid.UUID, second: uuid.UUID) -> tuple[uuid.UUID, uuid.UUID]:
+    """The older of two citizens first: who survives where nobody chooses."""
     rows = await session.scalars(
         select(Citizen.id).where(Citizen.id.in_((first, second))).order_by(Citizen.created_at, Citizen.id)
     )

@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens import identity
 from contact_hub.citizens.models import Address, Citizen
-from contact_hub.citizens.service import find_address
+from contact_hub.citizens.scope import visible
+from contact_hub.citizens.service import DESK, find_address
 from contact_hub.database import new_id, now
 from contact_hub.identity.models import Likeness, Suggestion
-from contact_hub.staff.access import Viewer
+from contact_hub.staff.access import SYSTEM, Viewer
 
 COMMON_NAME = 5  # a name that so many have says nothing
 _DIGITS = re.compile(r"(?:\d[\s().-]*){7}")  # shorter ones are no numbers that somebody could be reached at
@@ -95,16 +96,20 @@ async def from_name(
 
 
 async def open_ones(
-    session: AsyncSession, citizen_id: uuid.UUID | None = None, limit: int = 100
+    session: AsyncSession, citizen_id: uuid.UUID | None = None, *, viewer: Viewer = SYSTEM, limit: int = 100
 ) -> list[Suggestion]:
-    """Suggestions that nobody has dismissed and no merge has settled, the newest first."""
+    """Suggestions that nobody has dismissed and no merge has settled, the newest first.
+
+    Both citizens are such as the viewer may see.
+    """
     query = select(Suggestion).where(Suggestion.dismissed_at.is_(None))
     if citizen_id is not None:
         ids = await identity.within(session, citizen_id)
         query = query.where(or_(Suggestion.first_id.in_(ids), Suggestion.second_id.in_(ids)))
     rows = list(await session.scalars(query.order_by(Suggestion.made_at.desc()).limit(limit)))
-    owners = await _owners(session, {c for row in rows for c in (row.first_id, row.second_id)})
-    return [row for row in rows if owners.get(row.first_id) != owners.get(row.second_id)]
+    owners = await _owners(session, {c for row in rows for c in (row.first_id, row.second_id)}, viewer)
+    pairs = [(row, owners.get(row.first_id), owners.get(row.second_id)) for row in rows]
+    return [row for row, one, other in pairs if one is not None and other is not None and one != other]
 
 
 async def dismiss(session: AsyncSession, suggestion_id: uuid.UUID, by: Viewer) -> bool:
@@ -118,10 +123,11 @@ async def dismiss(session: AsyncSession, suggestion_id: uuid.UUID, by: Viewer) -
     return done.first() is not None
 
 
-async def _owners(session: AsyncSession, ids: set[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+async def _owners(session: AsyncSession, ids: set[uuid.UUID], viewer: Viewer) -> dict[uuid.UUID, uuid.UUID]:
+    """Who these citizens are by now, as far as the viewer may see them."""
     rows = await session.execute(
-        select(Address.value, Address.citizen_id).where(
-            Address.channel == "desk", Address.value.in_([str(one) for one in ids])
-        )
+        select(Address.value, Address.citizen_id)
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(Address.channel == DESK, Address.value.in_([str(one) for one in ids]), visible(viewer))
     )
     return {uuid.UUID(value): citizen for value, citizen in rows}

@@ -74,6 +74,7 @@ class Scope(StrEnum):
     """What an API token may do."""
 
     CITIZENS_READ = "citizens:read"
+    CITIZENS_LINK = "citizens:link"
     TIMELINE_READ = "timeline:read"
     SEARCH_READ = "search:read"
     QUEUE_READ = "queue:read"
@@ -85,6 +86,7 @@ class Scope(StrEnum):
 
 GRANTS: Mapping[Scope, frozenset[Action]] = {
     Scope.CITIZENS_READ: frozenset({Action.FIND}),
+    Scope.CITIZENS_LINK: frozenset({Action.FIND, Action.LINK}),
     Scope.TIMELINE_READ: frozenset({Action.FIND, Action.READ}),
     Scope.SEARCH_READ: frozenset({Action.SEARCH}),
     Scope.QUEUE_READ: frozenset({Action.QUEUE}),
