@@ -60,6 +60,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.include_router(web_chat_router(store, options))
     app.include_router(api.router(parts))
+    app.include_router(api.webhooks.schemas(parts.settings.site_url))
     app.include_router(internal.router(parts))
     app.include_router(health.router(parts.database, parts.neighbours.alive))
     app.include_router(

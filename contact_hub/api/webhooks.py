@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from contact_hub.api.citizens import Words
 from contact_hub.api.idempotency import CONFLICT, Key, once
@@ -68,7 +68,7 @@ class Cursor(BaseModel):
     """From where on: an event's id, or a moment."""
 
     event: uuid.UUID | None = None
-    since: datetime | None = None
+    since: AwareDatetime | None = None
 
 
 class Replayed(BaseModel):
@@ -176,7 +176,7 @@ def _sending(routes: APIRouter, parts: Parts, permission: Permission) -> None:
 
         Events keep their ids, so a receiver knows those it has.
         """
-        since = cursor.event or service.cursor_at(max(cursor.since or EARLIEST, EARLIEST))
+        since = cursor.event or service.cursor_at(cursor.since or EARLIEST)
 
         async def work() -> Replayed:
             return Replayed(events=await service.replay(session, webhook, since))

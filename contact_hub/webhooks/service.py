@@ -118,7 +118,7 @@ async def replay(session: AsyncSession, webhook_id: uuid.UUID, since: uuid.UUID)
 
 def cursor_at(moment: datetime) -> uuid.UUID:
     """The cursor of a moment: a UUIDv7 begins with its milliseconds since 1970."""
-    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+    return uuid.UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 async def standing(session: AsyncSession) -> list[Standing]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any
 
+import httpx
 import jsonschema_rs
 import pytest
 
 from contact_hub.events import service as events
 from contact_hub.events.kinds import SHAPES, Kind, schema_of
 from contact_hub.operations.queue import LeaseLost
+from contact_hub.staff.access import Scope
+from contact_hub.staff.tokens import create_token
 from contact_hub.webhooks import delivery, service
 from contact_hub.webhooks.delivery import ATTEMPTS, ATTEMPTS_WHEN_REFUSED, Telling
 from contact_hub.webhooks.reach import NotAllowed, NotReached, Reach
 from tests.fakes import receiver
 from tests.fakes.receiver import Receiver
+from tests.hub.conftest import PUBLIC_URL
 from tests.hub.line import Line
 
 SITE = "https://line.larkhaven.example"
@@ -432,8 +435,71 @@ async def test_residents_never_wait_for_one_another_because_somebody_listens(
         await first.rollback()
 
 
-def test_every_schema_is_published_as_json() -> None:
+async def test_every_schema_is_published_where_events_say_it_is(web: httpx.AsyncClient) -> None:
     for kind in Kind:
-        schema = schema_of(kind, f"{SITE}/schemas/events/{kind}.v1.json")
-        jsonschema_rs.meta.validate(schema)
-        assert json.loads(json.dumps(schema)) == schema
+        path = f"/schemas/events/{kind}.v1.json"
+        published = (await web.get(path)).json()
+        jsonschema_rs.meta.validate(published)
+        assert published == schema_of(kind, f"{PUBLIC_URL}{path}")
+    assert (await web.get("/schemas/events/gossip.v1.json")).status_code == 404
+
+
+# Over the API ----------------------------------------------------------------------------------------
+
+WISH = {"url": "https://93.184.215.14/hook", "events": ["handoff", "merge"]}
+
+
+async def allowed(line: Line, *scopes: Scope) -> dict[str, str]:
+    async with line.database.begin() as session:
+        return {"Authorization": f"Bearer {await create_token(session, 'crm', scopes)}"}
+
+
+async def test_a_system_sets_up_its_own_webhook(line: Line, web: httpx.AsyncClient) -> None:
+    head = await allowed(line, Scope.EVENTS_READ)
+    made = await web.post("/api/v1/webhooks", json=WISH, headers={**head, "Idempotency-Key": "1"})
+    assert made.status_code == 201
+    again = await web.post("/api/v1/webhooks", json=WISH, headers={**head, "Idempotency-Key": "1"})
+    assert again.json() == made.json()
+    webhook = made.json()["webhook"]
+    (shown,) = (await web.get("/api/v1/webhooks", headers=head)).json()
+    assert (shown["webhook"], shown["events"], shown["with_text"]) == (webhook, ["handoff", "merge"], False)
+    assert "secret" not in shown
+    fresh = await web.post(f"/api/v1/webhooks/{webhook}/secret", headers=head)
+    assert fresh.json()["secret"] != made.json()["secret"]
+    replayed = await web.post(f"/api/v1/webhooks/{webhook}/replay", json={}, headers=head)
+    assert replayed.json() == {"events": 0}
+    assert (await web.delete(f"/api/v1/webhooks/{webhook}", headers=head)).status_code == 204
+    assert (await web.delete(f"/api/v1/webhooks/{webhook}", headers=head)).status_code == 404
+    assert await line.count("audit", "action LIKE 'webhook.%'") == 3
+
+
+async def test_setting_up_webhooks_needs_leave_and_words_need_more(
+    line: Line, web: httpx.AsyncClient
+) -> None:
+    assert (await web.get("/api/v1/webhooks")).status_code == 401
+    head = await allowed(line, Scope.QUEUE_READ)
+    assert (await web.post("/api/v1/webhooks", json=WISH, headers=head)).status_code == 403
+    wordy = {**WISH, "with_text": True}
+    head = await allowed(line, Scope.EVENTS_READ)
+    assert (await web.post("/api/v1/webhooks", json=wordy, headers=head)).status_code == 403
+    head = await allowed(line, Scope.EVENTS_READ, Scope.TIMELINE_READ)
+    assert (await web.post("/api/v1/webhooks", json=wordy, headers=head)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {**WISH, "url": "https://127.0.0.1/hook"},
+        {**WISH, "url": "https://169.254.169.254/latest/meta-data"},
+        {**WISH, "url": "http://93.184.215.14/hook"},
+        {**WISH, "url": "nonsense"},
+        {**WISH, "events": []},
+        {**WISH, "events": ["test"]},
+    ],
+)
+async def test_what_cannot_be_told_is_refused_at_once(
+    line: Line, web: httpx.AsyncClient, wish: dict[str, Any]
+) -> None:
+    head = await allowed(line, Scope.EVENTS_READ)
+    assert (await web.post("/api/v1/webhooks", json=wish, headers=head)).status_code == 422
+    assert await line.count("webhook") == 0
