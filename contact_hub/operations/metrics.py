@@ -85,16 +85,15 @@ async def read_tables(database: Database) -> None:
         open_tickets.set(
             await session.scalar(text("SELECT count(*) FROM ticket WHERE closed_at IS NULL")) or 0
         )
-        notices = dict(
-            (
-                await session.execute(
-                    text(
-                        "SELECT CASE WHEN dead_at IS NULL THEN 'waiting' ELSE 'dead' END, count(*)"
-                        " FROM webhook_notice GROUP BY 1"
-                    )
+        notices = {
+            row.state: row.n
+            for row in await session.execute(
+                text(
+                    "SELECT CASE WHEN dead_at IS NULL THEN 'waiting' ELSE 'dead' END AS state, count(*) AS n"
+                    " FROM webhook_notice GROUP BY 1"
                 )
-            ).all()
-        )
+            )
+        }
         for state in ("waiting", "dead"):
             webhook_notices.labels(state).set(notices.get(state, 0))
         waiting_conversations.set(

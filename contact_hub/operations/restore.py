@@ -219,5 +219,5 @@ def _connected(url: str) -> psycopg.Connection[TupleRow]:
 
 
 def _one(connection: psycopg.Connection[TupleRow], question: str) -> Any:
-    row = connection.execute(question).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(question).fetchone()
     return row[0] if row else None

@@ -70,7 +70,7 @@ async def photo(database_url: str, city: City) -> uuid.UUID:
 
 def ask(url: str, question: str) -> Any:
     with psycopg.connect(libpq_url(url)) as connection:
-        row = connection.execute(question).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(question).fetchone()
     return row[0] if row else None
 
 
@@ -173,7 +173,7 @@ async def test_chunks_that_were_swapped_dropped_or_changed_are_noticed(
     database_url: str, photo: uuid.UUID, change: str
 ) -> None:
     with psycopg.connect(libpq_url(database_url), autocommit=True) as connection:
-        connection.execute(change)  # type: ignore[arg-type]
+        connection.execute(change)
     with pytest.raises(Unsealable):
         await read_photo(database_url, photo)
 

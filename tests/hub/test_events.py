@@ -20,7 +20,7 @@ from contact_hub.staff.access import Scope
 from contact_hub.staff.tokens import create_token
 from contact_hub.webhooks import delivery, service
 from contact_hub.webhooks.delivery import ATTEMPTS, ATTEMPTS_WHEN_REFUSED, Telling
-from contact_hub.webhooks.reach import NotAllowed, NotReached, Reach
+from contact_hub.webhooks.reach import Answer, NotAllowed, NotReached, Reach
 from tests.fakes import receiver
 from tests.fakes.receiver import Receiver
 from tests.hub.conftest import PUBLIC_URL
@@ -194,8 +194,8 @@ def test_waits_grow_and_a_receivers_wish_counts() -> None:
     assert 4 < waits[0] < 6
     assert waits[:9] == sorted(waits[:9])
     assert max(waits) < 27 * 3600
-    assert delivery.delay_of(0, delivery.Answer(429, retry_after=60)) == 60
-    assert delivery.delay_of(0, delivery.Answer(429, retry_after=1e9)) == delivery.LONGEST_WISH
+    assert delivery.delay_of(0, Answer(429, retry_after=60)) == 60
+    assert delivery.delay_of(0, Answer(429, retry_after=1e9)) == delivery.LONGEST_WISH
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(500, ATTEMPTS), (422, ATTEMPTS_WHEN_REFUSED)])
