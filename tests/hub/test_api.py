@@ -12,7 +12,6 @@ from channels.base.contract import InboundKind
 from contact_hub.operations.timers import _CHORES
 from contact_hub.reports.service import luhn_digit, reference
 from contact_hub.staff import service as staff
-from contact_hub.staff.models import Role
 from contact_hub.staff.service import Scope
 from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Outcome
@@ -188,69 +187,6 @@ async def test_a_citizen_is_found_by_an_address(line: Line, web: httpx.AsyncClie
     await phone.does(words="Hello")
     answer = await web.get("/api/v1/citizens?channel=sms&address=%2B15551230001", headers=reader)
     assert answer.json() == {"citizen": str((await phone.place()).citizen_id)}
-
-
-# Staff -----------------------------------------------------------------------------------------------
-
-
-def code_in(link: str) -> str:
-    return link.partition("code=")[2]
-
-
-async def test_an_invitation_works_once(line: Line, web: httpx.AsyncClient) -> None:
-    link = await staff.first_admin_link(line.database, "https://line.example")
-    assert link is not None
-    code = code_in(link)
-    page = await web.get(f"/staff/welcome?code={code}")
-    assert page.status_code == 200
-    assert "no-store" in page.headers.get("cache-control", "no-store")
-    form = {"code": code, "name": "Maria  Silva", "password": "correct horse battery"}
-    assert (await web.post("/staff/welcome", data={**form, "password": "short"})).status_code == 422
-    assert (await web.post("/staff/welcome", data={**form, "name": "x"})).status_code == 422
-    assert (await web.post("/staff/welcome", data=form)).status_code == 200
-    again = await web.post("/staff/welcome", data={**form, "name": "Somebody else"})
-    assert again.status_code == 422
-    assert "used already" in again.text
-    (row,) = await line.sql("SELECT name, role, password_hash FROM staff")
-    assert (row.name, row.role) == ("Maria Silva", "admin")
-    assert row.password_hash.startswith("$argon2id$")
-    assert await staff.first_admin_link(line.database, "https://line.example") is None
-    assert await line.count("invitation", "encode(code_hash, 'escape') LIKE :c", c=f"%{code}%") == 0
-
-
-async def test_a_new_link_ends_the_one_before(line: Line, web: httpx.AsyncClient) -> None:
-    links = [await staff.first_admin_link(line.database, "https://line.example") for _ in range(2)]
-    old, new = (code_in(link or "") for link in links)
-    form = {"name": "Maria Silva", "password": "correct horse battery"}
-    assert (await web.post("/staff/welcome", data={**form, "code": old})).status_code == 422
-    assert (await web.post("/staff/welcome", data={**form, "code": new})).status_code == 200
-
-
-async def test_an_old_link_and_a_taken_name_are_refused(line: Line, web: httpx.AsyncClient) -> None:
-    codes = []
-    for _ in range(3):
-        async with line.database.begin() as session:
-            codes.append(code_in(await staff.add_staff(session, "Maria", Role.AGENT, "https://x.example")))
-    form = {"name": "Maria", "password": "correct horse battery"}
-    assert (await web.post("/staff/welcome", data={**form, "code": codes[0]})).status_code == 200
-    taken = await web.post("/staff/welcome", data={**form, "code": codes[1]})
-    assert (taken.status_code, "this name" in taken.text) == (422, True)
-    later = await web.post("/staff/welcome", data={**form, "code": codes[1], "name": "Maria B"})
-    assert later.status_code == 200, "a refused name does not use the link up"
-    await line.sql("UPDATE invitation SET expires_at = now() - interval '1 minute'")
-    late = await web.post("/staff/welcome", data={**form, "code": codes[2], "name": "Ahmed"})
-    assert late.status_code == 422
-
-
-@pytest.mark.parametrize("name", ["Ma\x00ria", "\x00\x00\x00", "<script>alert(1)</script>", "x" * 81])
-async def test_odd_names_are_no_fault(line: Line, web: httpx.AsyncClient, name: str) -> None:
-    async with line.database.begin() as session:
-        code = code_in(await staff.add_staff(session, "x", Role.AGENT, "https://x.example"))
-    answer = await web.post(
-        "/staff/welcome", data={"code": code, "name": name, "password": "correct horse battery"}
-    )
-    assert answer.status_code in {200, 422}
-    assert "<script>" not in answer.text
 
 
 # Operators -------------------------------------------------------------------------------------------
