@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import typer
 
 from bot.commands import app as evaluate
-from contact_hub.commands import audit, citizen, history, knowledge, people, queue, safety, talk, webhooks
+from contact_hub.commands import (
+    audit,
+    citizen,
+    history,
+    knowledge,
+    people,
+    privacy,
+    queue,
+    safety,
+    talk,
+    webhooks,
+)
 from contact_hub.commands.shell import fail, hub, run
 from contact_hub.operations.commands import app as operations
 

@@ -41,15 +41,12 @@ def timeline(
 
     async def work() -> None:
         from contact_hub.api import out
-        from contact_hub.citizens.models import Citizen
         from contact_hub.timeline.reading import Wanted, page
 
         cursor = _cursor(before)
         async with hub() as parts, parts.database.begin() as session:
             zone = parts.city.zone
-            citizen_id = await _citizen(session, citizen)
-            if await session.get(Citizen, citizen_id) is None:
-                raise fail("There is no such citizen.")
+            citizen_id = await citizen_of(session, citizen)
             wanted = Wanted(
                 channel or (), kind or (), direction or (), local(since, zone), local(until, zone)
             )
@@ -71,15 +68,20 @@ def timeline(
     run(work)
 
 
-async def _citizen(session: AsyncSession, which: str) -> uuid.UUID:
+async def citizen_of(session: AsyncSession, which: str) -> uuid.UUID:
+    """The citizen whom an argument of a command names; raises typer.Exit."""
+    from contact_hub.citizens.models import Citizen
     from contact_hub.citizens.service import find_address
 
     channel, colon, value = which.partition(":")
     found = await find_address(session, channel, value) if colon else None
     try:
-        return found.citizen_id if found else uuid.UUID(which)
+        citizen_id = found.citizen_id if found else uuid.UUID(which)
     except ValueError:
         raise fail("This is neither a citizen's id nor a known address (channel:value).") from None
+    if await session.get(Citizen, citizen_id) is None:
+        raise fail("There is no such citizen.")
+    return citizen_id
 
 
 def _cursor(before: str | None) -> uuid.UUID | None:

@@ -122,3 +122,25 @@ def kb_check(
     from bot.commands import kb_check as check
 
     check(folder, as_json)
+
+
+@app.command("unanswered")
+def kb_unanswered(
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100, as_json: Json = False
+) -> None:
+    """List questions that found no good answer, of residents who agreed to that, without their numbers."""
+
+    async def work() -> None:
+        from dataclasses import asdict
+
+        from contact_hub.privacy.improvement import unanswered
+
+        async with hub() as parts, parts.database.begin() as session:
+            found = await unanswered(session, limit)
+        if as_json:
+            show([asdict(line) for line in found])
+            return
+        for line in found:
+            typer.echo(f"{line.asked_at:%Y-%m-%d}  {line.language}  {line.outcome:8} {line.question}")
+
+    run(work)

@@ -18,11 +18,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from contact_hub.audit import service as audit
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen
 from contact_hub.city import City
 from contact_hub.database import new_id, now
 from contact_hub.privacy.models import Consent, ConsentText
+from contact_hub.staff.access import Viewer
 from contact_hub.timeline import service as timeline
 
 
@@ -251,9 +253,27 @@ async def inform(session: AsyncSession, origin: Origin, text: str, version: str,
     )
 
 
-def origin_at_desk(address_id: uuid.UUID) -> Origin:
-    """The inner address of a citizen, for what staff write down on their behalf."""
-    return Origin(address_id, citizens.DESK)
+async def by_staff(
+    session: AsyncSession,
+    city: City,
+    citizen_id: uuid.UUID,
+    purpose: Purpose,
+    decision: Decision,
+    viewer: Viewer,
+    reason: str,
+) -> None:
+    """Write down what a citizen told a member of staff, who answers for it with name and reason."""
+    if not reason.strip():
+        raise ValueError("A decision that staff write down needs a reason: how the citizen said so.")
+    origin = Origin(await citizens.desk_address(session, citizen_id), citizens.DESK)
+    citizen = await session.get_one(Citizen, citizen_id)
+    decide = grant if decision is Decision.GRANTED else withdraw
+    await decide(
+        session, city, origin, purpose, language=city.speaks(citizen.language), by=viewer.name, reason=reason
+    )
+    await audit.record(
+        session, viewer, f"consent.{decision}", citizen_id=citizen_id, purpose=purpose, reason=reason
+    )
 
 
 async def _decide(

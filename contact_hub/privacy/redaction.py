@@ -38,7 +38,11 @@ _REPORT = table("report", *map(column, ("id", "conversation_id", "place", "descr
 
 
 class NotThere(LookupError):
-    """There is no such touchpoint for this viewer, or it does not hold these words."""
+    """There is no such touchpoint for this viewer."""
+
+
+class WordsMissing(NotThere):
+    """The message does not hold these words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ async def redact(
     words = touchpoint.text or ""
     missing = [part for part in parts if len(part) < _SHORTEST_PART or part not in words]
     if missing:
-        raise NotThere("The message does not hold these words.")
+        raise WordsMissing("The message does not hold these words.")
     if kinds:
         swaps = [(words[one.start : one.end], f"[{one.kind}]") for one in find(words, kinds)]
     else:

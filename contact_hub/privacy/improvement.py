@@ -1,0 +1,46 @@
+"""What residents' words may teach: the questions nobody could answer, of those who agreed to that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.citizens.models import Address, Citizen
+from contact_hub.knowledge.models import Answer
+from contact_hub.privacy.consent import Purpose, permits
+from contact_hub.privacy.masking import mask
+from contact_hub.timeline.models import Touchpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A question without names of anybody: what was asked, and how it ended."""
+
+    question: str
+    language: str
+    outcome: str
+    helpful: bool | None
+    asked_at: datetime
+
+
+async def unanswered(session: AsyncSession, limit: int = 100) -> list[Unanswered]:
+    """Questions that were refused or badly answered, newest first, of citizens who agree today.
+
+    Whoever withdraws is missing from the next list. Masked once more, in case the masks have learned.
+    """
+    rows = await session.scalars(
+        select(Answer)
+        .join(Touchpoint, Touchpoint.id == Answer.question_id)
+        .join(Address, Address.id == Touchpoint.address_id)
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(or_(Answer.outcome == "refused", Answer.helpful.is_(False)), permits(Purpose.IMPROVEMENT))
+        .order_by(Answer.id.desc())
+        .limit(limit)
+    )
+    return [
+        Unanswered(mask(row.question).text, row.language, row.outcome, row.helpful, row.created_at)
+        for row in rows
+    ]
