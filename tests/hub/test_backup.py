@@ -20,9 +20,12 @@ from contact_hub.database import Database
 from contact_hub.operations import backup, migrate, restore
 from contact_hub.operations.backup import BackupError, Manifest
 from contact_hub.operations.postgres import Postgres
+from contact_hub.privacy import erasure
 from contact_hub.privacy.resealing import seal_anew
+from contact_hub.privacy.schedule import schedule_of
 from contact_hub.sealing import Sealer, Unsealable
 from contact_hub.settings import libpq_url
+from contact_hub.staff.access import SYSTEM
 from contact_hub.timeline import service as timeline
 from tests.hub.line import SECRET_KEY, Line
 
@@ -362,6 +365,38 @@ def _civicline(database_url: str, data: Path, *arguments: str) -> subprocess.Com
         check=False,
         timeout=100,
     )
+
+
+async def test_whoever_was_erased_stays_erased_when_an_older_backup_comes_back(
+    database_url: str, photo: uuid.UUID, city: City, empty: Urls, tmp_path: Path
+) -> None:
+    assert _civicline(database_url, tmp_path, "backup", "monday").returncode == 0
+    line = Line(database_url, city)
+    citizen = await line.one("SELECT citizen_id FROM address WHERE channel = 'web_chat'")
+    async with line.database.begin() as session:
+        await erasure.erase(
+            session, SYSTEM, citizen, schedule=schedule_of(city), folder=tmp_path, reason="they asked"
+        )
+    await (await line.visitor()).says("Somebody else")
+    await line.close()
+
+    again = _civicline(database_url, tmp_path, "restore", "monday", "--replace", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["erased_again"] == 1
+    assert ask(database_url, f"SELECT count(*) FROM touchpoint WHERE text = '{CANARY}'") == 0
+    assert ask(database_url, "SELECT count(*) FROM attachment_chunk") == 0
+
+    # On another machine, with the ledger of this one.
+    (tmp_path / "erasures.log").rename(tmp_path / "saved.log")
+    (tmp_path / "fresh").mkdir()
+    elsewhere = empty()
+    moved = _civicline(
+        elsewhere, tmp_path / "fresh", "restore", "../monday", "--erasures", "../saved.log", "--json"
+    )
+    assert moved.returncode == 0, moved.stderr
+    assert json.loads(moved.stdout)["erased_again"] == 1
+    assert ask(elsewhere, f"SELECT count(*) FROM touchpoint WHERE text = '{CANARY}'") == 0
+    assert (tmp_path / "fresh" / "erasures.log").exists()
 
 
 async def test_the_commands_say_what_they_did_and_what_is_wrong(
