@@ -157,10 +157,11 @@ class _Check:
             self._fault(last.number, "is not the one the head was signed with")
 
     async def _entries(self) -> AsyncIterator[Entry]:
-        after = -1
+        query = select(Entry).order_by(Entry.number).limit(_AT_ONCE)
+        after: int | None = None
         while True:
-            query = select(Entry).where(Entry.number > after).order_by(Entry.number).limit(_AT_ONCE)
-            page = (await self._session.scalars(query)).all()
+            rest = query if after is None else query.where(Entry.number > after)
+            page = (await self._session.scalars(rest)).all()
             for entry in page:
                 yield entry
             if len(page) < _AT_ONCE:
