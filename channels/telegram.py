@@ -79,6 +79,7 @@ class Telegram(Channel):
     name: ClassVar[str] = "telegram"
     max_text: ClassVar[int] = MAX_UNITS
     has_buttons: ClassVar[bool] = True
+    sends_files: ClassVar[bool] = True
     asks_contact: ClassVar[bool] = True
     poll_seconds: ClassVar[int] = 25  # how long Telegram holds a getUpdates open
     watch_seconds: ClassVar[float] = 60.0

@@ -170,6 +170,21 @@ class City:
         """Whether the whole message is a provider's word for writing again."""
         return plain(text) in self._provider("provider_opt_in")
 
+    def yes_or_no(self, text: str) -> bool | None:
+        """Whether the whole message says yes, or no, in one of the city's languages."""
+        word = plain(text)
+        if word in self._yes:
+            return None if word in self._no else True
+        return False if word in self._no else None
+
+    @cached_property
+    def _yes(self) -> frozenset[str]:
+        return self._all_of("yes")
+
+    @cached_property
+    def _no(self) -> frozenset[str]:
+        return self._all_of("no")
+
     def _provider(self, key: str) -> frozenset[str]:
         return frozenset(plain(str(word)) for word in self.commands.get(key, ()))
 

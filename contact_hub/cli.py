@@ -109,6 +109,8 @@ def worker() -> None:
             channels=parts.channels,
             neighbours=parts.neighbours,
             telling=parts.telling,
+            folder=parts.settings.civicline_data,
+            site_url=parts.settings.site_url,
         ).run(stop)
 
     import uvloop

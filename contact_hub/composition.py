@@ -82,7 +82,13 @@ class Parts:
     @cached_property
     def writer(self) -> Writer:
         """Writes and sends messages."""
-        return Writer(self.database, self.city, self.channels)
+        return Writer(
+            self.database,
+            self.city,
+            self.channels,
+            folder=self.settings.civicline_data,
+            site_url=self.settings.site_url,
+        )
 
     @cached_property
     def guard(self) -> Guard:

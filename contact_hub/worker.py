@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import psycopg
 import structlog
@@ -22,6 +23,7 @@ from contact_hub.operations import metrics, queue, timers
 from contact_hub.operations.queue import Claimed, Lane, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.outbox.service import TableMemory
+from contact_hub.privacy import retention
 from contact_hub.webhooks.delivery import Telling
 
 log = structlog.get_logger()
@@ -45,13 +47,16 @@ class Worker:
         channels: dict[str, Channel],
         neighbours: Neighbours,
         telling: Telling | None = None,
+        folder: Path | None = None,
+        site_url: str = "",
     ) -> None:
         self._database = database
         self._listen_url = listen_url
         self._channels = channels
         self._neighbours = neighbours
         self.wakeups = Wakeups(listen_url)
-        writer = Writer(database, city, channels)
+        writer = Writer(database, city, channels, folder=folder, site_url=site_url)
+        self._chores = retention.chores(database, city, folder)
         self._handlers: dict[Lane, Handler] = {
             Lane.IN: Turns(writer, neighbours, self.wakeups).handle,
             Lane.OUT: Sending(writer, self.wakeups).handle,
@@ -67,7 +72,9 @@ class Worker:
             await channel.start()
         background = [
             asyncio.create_task(self._renew(), name="leases"),
-            asyncio.create_task(self._alone("timers", timers.run, self._database), name="timers"),
+            asyncio.create_task(
+                self._alone("timers", timers.run, self._database, self._chores), name="timers"
+            ),
             *([] if self._telling is None else [asyncio.create_task(self._telling.run(stop), name=_TELLING)]),
             *(asyncio.create_task(self._drain(lane, stop), name=lane) for lane in Lane),
             *(

@@ -240,6 +240,7 @@ class Channel(ABC):
     asks_contact: ClassVar[bool] = False  # True: it can ask for the resident's own number, and prove it
     uncertain_wait: ClassVar[float] = 0.0  # seconds to wait for a callback before looking a message up
     silence_is_final: ClassVar[bool] = False  # after an opt-out not even an answer may leave until the opt-in
+    sends_files: ClassVar[bool] = False  # whether `Outbound.attachments` arrive as files
     sends_itself: ClassVar[bool] = False  # True: delivery is a row in our database (web chat, console)
     spend: SpendRules | None = None  # limits of a channel whose every message costs money
 

@@ -6,7 +6,20 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Exists, and_, delete, exists, func, not_, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Exists,
+    ScalarSelect,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -64,12 +77,12 @@ async def _undoubted(session: AsyncSession, channel: str, value: str) -> Address
     # Held against an erasure, which either waits for this message or is over before it is looked at.
     return await session.scalar(
         select(Address)
-        .where(Address.channel == channel, Address.value == value, not_(_doubtful()))
+        .where(Address.channel == channel, Address.value == value, not_(doubtful()))
         .with_for_update(read=True, key_share=True)
     )
 
 
-def _doubtful() -> ColumnElement[bool]:
+def doubtful() -> ColumnElement[bool]:
     """Whether a number may have been given to somebody else since its owner was last heard."""
     heard = func.greatest(Address.last_inbound_at, Address.verified_at, Address.created_at)
     return and_(
@@ -116,7 +129,7 @@ async def known_place(session: AsyncSession, channel: str, value: str) -> Place 
             select(Address.id, Address.citizen_id, Conversation)
             .join(Conversation, Conversation.address_id == Address.id)
             .where(Address.channel == channel, Address.value == value, Conversation.state != "closed")
-            .where(not_(_doubtful()))
+            .where(not_(doubtful()))
             .with_for_update(of=Conversation)
             .execution_options(populate_existing=True)
         )
@@ -195,7 +208,7 @@ async def open_conversation(
                 address_id=address.id,
                 state="bot",
                 epoch=0,
-                language=language,
+                language=func.coalesce(_spoken_by(address.citizen_id), language),
                 language_fixed=False,
                 priority=0,
                 given_up=[],
@@ -205,6 +218,11 @@ async def open_conversation(
             .on_conflict_do_nothing(index_elements=["address_id"], index_where=text("state <> 'closed'"))
         )
     raise RuntimeError("the conversation is closed as fast as it is opened")
+
+
+def _spoken_by(citizen_id: uuid.UUID) -> ScalarSelect[str | None]:
+    """The language that a citizen wrote last, which says more than their device does."""
+    return select(Citizen.language).where(Citizen.id == citizen_id).scalar_subquery()
 
 
 class ConversationGone(LookupError, LeaseLost):

@@ -7,12 +7,13 @@ turn; what a button means stays in the hub and only its id travels.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 
 import structlog
 
 from contact_hub.city import City
+from contact_hub.journey import wishes
+from contact_hub.journey import continuity
 from contact_hub.journey.neighbours import RasaTurn
 from contact_hub.journey.turn import Choice, Reply, Step, Turn
 
@@ -27,6 +28,8 @@ def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:
     step = Step.FORM if rasa.form else Step.SAID
     for message in rasa.messages:
         match message:
+            case {"say": "greet_returning"}:
+                turn.replies.append(continuity.welcome(turn, city))
             case {"say": key, **more}:
                 _say(turn, city, str(key), more.get("values") or {}, more.get("choices") or [])
             case {"answer": found}:
@@ -41,7 +44,8 @@ def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:
                 step = _request(turn, city, str(what), more.get("values") or {})
             case _:
                 log.error("compose.unknown_message", keys=sorted(message))
-    if not (turn.replies or turn.handoff or turn.report or turn.wants_code or turn.suppress is not None):
+    wants = turn.wants_code or turn.wants_copy
+    if not (turn.replies or turn.handoff or turn.report or wants or turn.suppress is not None):
         raise ValueError("Rasa's turn says nothing that the hub understands")
     turn.replies = _joined(turn.replies)
     return step
@@ -153,11 +157,9 @@ def _request(turn: Turn, city: City, what: str, values: dict[str, Any]) -> Step:
         case "check_request_status":
             _status(turn, city)
         case "delete_my_data":
-            turn.tickets.append(("erasure_request", "A resident asks for their data to be deleted."))
-            turn.replies.append(Reply(city.say("delete_received", language), say="delete_received"))
+            wishes.ask_erasure(turn, city)
         case "export_my_data":
-            turn.tickets.append(("export_request", "A resident asks for a copy of their data."))
-            turn.replies.append(Reply(city.say("export_received", language), say="export_received"))
+            turn.wants_copy = True
         case "link_channel":
             turn.wants_code = True
         case "rate_service":
@@ -210,16 +212,6 @@ def _status(turn: Turn, city: City) -> None:
     if not reports:
         turn.replies.append(Reply(city.say("status_none", language), say="status_none"))
         return
-    lines = [city.say("status_intro", language)] + [
-        city.say(
-            "status_item",
-            language,
-            reference=report["reference"],
-            category=city.category(report["category"], language),
-            place=report["place"],
-            state=city.say(f"state_{report['state']}", language),
-            date=city.day(datetime.fromisoformat(report["created_at"]), language),
-        )
-        for report in reports[:5]
-    ]
+    lines = [city.say("status_intro", language)]
+    lines += [continuity.report_line(city, report, language) for report in reports[:5]]
     turn.replies.append(Reply("\n".join(lines), say="status_intro"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,11 +19,11 @@ from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import PRIORITY
-from contact_hub.journey import joining, terms
+from contact_hub.journey import continuity, joining, terms, wishes
 from contact_hub.journey.turn import Reply, Step, Turn
 from contact_hub.knowledge.models import Answer
 from contact_hub.operations import queue
-from contact_hub.operations.queue import Claimed
+from contact_hub.operations.queue import Claimed, Lane
 from contact_hub.outbox import service as outbox
 from contact_hub.privacy import consent
 from contact_hub.privacy.masking import SENSITIVE, mask
@@ -42,6 +43,8 @@ class Writer:
     database: Database
     city: City
     channels: dict[str, Channel]
+    folder: Path | None = None  # CIVICLINE_DATA, for the erasure ledger
+    site_url: str = ""
 
 
 async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
@@ -64,6 +67,7 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
         adapter = writer.channels.get(turn.channel)
         asks_contact = adapter is not None and adapter.asks_contact
         notices = await joining.apply(session, writer.city, turn, asks_contact=asks_contact)
+        wanted: list[wishes.Wish] = []
         if conversation.epoch != turn.epoch and conversation.state != ConversationState.BOT:
             # A person took over while the bot was thinking: its words are kept back, the message is theirs.
             if turn.report is not None:
@@ -71,10 +75,12 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             turn.replies = [reply for reply in turn.replies if reply.author == "system"]
             turn.step, turn.handoff = Step.HELD_BY_PERSON, None
         else:
+            wanted = await wishes.carry_out(session, writer.city, writer.channels, conversation, turn)
             await _change_hands(session, writer, conversation, turn)
             if turn.report is not None:
                 await _report(session, writer, conversation, turn)
         _remember_rasa(conversation, turn)
+        await continuity.remember(session, conversation, turn)
         shown = await terms.add(session, writer.city, turn)
         for reply in turn.replies:
             said = await say(
@@ -103,6 +109,8 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
                 language=writer.city.speaks(notice.conversation.language or turn.language),
                 answers_resident=True,
             )
+        for wish in wanted:
+            await queue.put(session, Lane.OUT, wish.conversation, wish.kind, wish.payload, wish.due)
         conversation.last_activity_at = now()
         if turn.text and turn.language != turn.written_in:
             await timeline.tell_language(session, turn.touchpoint_id, turn.language)
@@ -131,6 +139,8 @@ async def say(
         payload["ask_contact"] = reply.ask_contact
     if reply.say:
         payload["say"] = reply.say
+    if reply.copy:
+        payload["copy"] = str(reply.copy)
     if understood:
         payload["understood"] = understood
     if reply.sources:
@@ -385,6 +395,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
             select(
                 *(Touchpoint, Conversation, Address, Citizen.language, citizens.suppressed_address()),
                 consent.informed(city.notice_version),
+                *continuity.seen_before(),
             )
             .join(Conversation, Conversation.id == Touchpoint.conversation_id)
             .join(Address, Address.id == Conversation.address_id)
@@ -394,9 +405,8 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
     ).first()
     if row is None:
         return None
-    touchpoint, conversation, address, citizen_language, suppressed, informed = row
+    touchpoint, conversation, address, citizen_language, suppressed, informed, *seen = row
     language = conversation.language or citizen_language
-    own = await reports.of_citizen(session, address.citizen_id)
     turn = Turn(
         touchpoint_id=touchpoint.id,
         conversation_id=conversation.id,
@@ -424,25 +434,13 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         suppressed=suppressed,
         written_in=touchpoint.language,
         informed=informed,
-        facts={
-            "returning": citizen_language is not None,
-            "reports": [
-                {
-                    "reference": report.reference,
-                    "category": report.category,
-                    "place": report.place,
-                    "state": report.state,
-                    "created_at": report.created_at.isoformat(),
-                }
-                for report in own
-            ],
-        },
     )
-    await _resolve_choice(session, turn)
+    await continuity.recall(session, turn, *seen)
+    await _resolve_choice(session, turn, city)
     return turn
 
 
-async def _resolve_choice(session: AsyncSession, turn: Turn) -> None:
+async def _resolve_choice(session: AsyncSession, turn: Turn, city: City) -> None:
     """Find out which stored button was pressed, or meant by a number alone where buttons cannot be shown."""
     if turn.kind == "button":
         named = read_button_id(str(turn.payload.get("button", "")))
@@ -453,7 +451,7 @@ async def _resolve_choice(session: AsyncSession, turn: Turn) -> None:
         if offer is None or offer.address_id != turn.address_id:
             return
         number = named[1]
-    elif turn.text.strip().isdecimal() and len(turn.text.strip()) <= 2:
+    elif (number := _chosen(turn, city)) is not None:
         offer = await session.scalar(
             select(Touchpoint)
             .where(
@@ -464,10 +462,19 @@ async def _resolve_choice(session: AsyncSession, turn: Turn) -> None:
             .order_by(Touchpoint.id.desc())
             .limit(1)
         )
-        number = int(turn.text.strip())
+        if not turn.text.strip().isdecimal() and (offer is None or offer.payload.get("say") != "erase_ask"):
+            return  # yes and no answer questions of Rasa's; this one is our own
     else:
         return
     buttons = (offer.payload.get("buttons") or []) if offer is not None else []
     if 1 <= number <= len(buttons):
         turn.choice = dict(buttons[number - 1]["meaning"])
         turn.text = str(buttons[number - 1]["title"])
+
+
+def _chosen(turn: Turn, city: City) -> int | None:
+    """Which of two or more choices is meant by a number, or by a plain yes or no."""
+    words = turn.text.strip()
+    if words.isdecimal() and len(words) <= 2:
+        return int(words)
+    return {True: 1, False: 2}.get(city.yes_or_no(words)) if len(words) <= 20 else None

@@ -45,6 +45,7 @@ class RasaTurn:
     form: str | None
     messages: tuple[dict[str, Any], ...]
     repeated: bool = False
+    unfinished: dict[str, Any] | None = None  # what was said so far of a report
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class Neighbours:
             form=found.get("form"),
             messages=messages,
             repeated=bool(found.get("repeated")),
+            unfinished=found.get("unfinished") if isinstance(found.get("unfinished"), dict) else None,
         )
 
     async def alive(self) -> dict[str, bool]:

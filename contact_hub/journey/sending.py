@@ -33,7 +33,7 @@ from channels.base.errors import PermanentFailure, TemporaryFailure, UncertainFa
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address
 from contact_hub.database import now
-from contact_hub.journey import permission, undelivered
+from contact_hub.journey import permission, rights, undelivered
 from contact_hub.journey.effects import Writer
 from contact_hub.operations import metrics, queue
 from contact_hub.operations.queue import Claimed, LeaseLost
@@ -62,7 +62,10 @@ class Sending:
     async def handle(self, task: Claimed) -> None:
         """Send one part; raises LeaseLost when the task is somebody else's by now."""
         try:
-            await self._handle(task)
+            if task.kind in rights.KINDS:
+                await rights.Rights(self.writer, self.wakeups).handle(task)
+            else:
+                await self._handle(task)
         except (LeaseLost, *_DATABASE_AWAY):
             raise
         except Exception as error:
@@ -212,6 +215,9 @@ class Sending:
 
     async def _crashed(self, task: Claimed, error: Exception) -> None:
         """A fault of our own: what was marked `sending` is looked up at the next try, and tries are few."""
+        if task.attempts >= MAX_CRASHES and task.kind in rights.KINDS:
+            await rights.Rights(self.writer, self.wakeups).give_up(task)
+            return
         if task.attempts >= MAX_CRASHES:
             why = f"a technical failure on our side ({type(error).__name__})"
             await self._failed(task, PermanentFailure(why))

@@ -22,7 +22,7 @@ from channels.base.errors import PermanentFailure, TemporaryFailure
 from contact_hub.city import City
 from contact_hub.database import new_id
 from contact_hub.identity.codes import read as read_code
-from contact_hub.journey import compose
+from contact_hub.journey import compose, wishes
 from contact_hub.journey import terms as privacy
 from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question, RasaTurn
 from contact_hub.journey.turn import Choice, Media, Reply, Step, Turn
@@ -148,7 +148,7 @@ async def press(turn: Turn, tools: Tools) -> Step | None:
             offer = [compose.person_button(city, turn.language)]
             turn.replies.append(_say(turn, city, "unhelpful_offer", offer))
         return Step.RATED_HELPFUL if good else Step.RATED_UNHELPFUL
-    decided = privacy.pressed(turn, city)
+    decided = privacy.pressed(turn, city) or wishes.pressed(turn, city)
     if decided is not None:
         return decided
     if turn.kind == InboundKind.BUTTON and turn.choice is None and bots:

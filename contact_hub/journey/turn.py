@@ -46,6 +46,7 @@ class Step(StrEnum):
     REFUSED = "refused"
     FORM = "form"
     REPORTED = "reported"
+    ERASURE_CONFIRMED = "erasure_confirmed"
     SAID = "said"
     HANDED_OFF = "handed_off"
     SEARCHED_WITHOUT_RASA = "searched_without_rasa"
@@ -80,6 +81,7 @@ class Reply:
     say: str | None = None
     ask_contact: str | None = None  # the title of Telegram's own button for sharing one's number
     touchpoint_id: uuid.UUID | None = None  # where it was decided before the message was written
+    copy: uuid.UUID | None = None  # a copy of their data, to be fetched from the feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,17 @@ class Media:
     mime: str
     file_id: uuid.UUID
     data: bytes | None = None
+
+
+@dataclass(slots=True)
+class LeftOpen:
+    """What a resident left open last time, and in which conversation."""
+
+    report: dict[str, Any] | None = None  # what was said of it
+    report_in: uuid.UUID | None = None
+    question: str | None = None
+    question_in: uuid.UUID | None = None
+    question_offered: bool = False
 
 
 @dataclass(slots=True)
@@ -123,6 +136,8 @@ class Turn:
     written_in: str | None = None  # the language the message was filed under as it came
     informed: bool = True  # whether the privacy notice, as it is now, was shown
     facts: dict[str, Any] = field(default_factory=dict)
+    name: str | None = None  # of a resident who returns, where it is known and may be used
+    left_open: LeftOpen | None = None
     choice: dict[str, Any] | None = None
     note: dict[str, Any] = field(default_factory=dict)
     # what shall come of it
@@ -140,6 +155,8 @@ class Turn:
     suppress: bool | None = None
     reachable: bool | None = None
     helpful: tuple[uuid.UUID, bool] | None = None
+    wants_copy: bool = False  # of their data
+    erase: bool | None = None  # what they answered to whether they want to be erased
     wants_code: bool = False  # to link another address with this one
     code: str | None = None  # that the resident was given at another address
     contact: str | None = None  # the resident's own number, as Telegram proves it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from sqlalchemy import text
@@ -37,14 +38,17 @@ _CHORES = {
 }
 
 
-async def run(database: Database) -> None:
-    """Do every chore now and every five minutes."""
+Chore = Callable[[], Awaitable[None]]
+
+
+async def run(database: Database, more: Mapping[str, Chore] | None = None) -> None:
+    """Do every chore now and every five minutes; `more` are those of rooms that this one does not know."""
     while True:
-        await once(database)
+        await once(database, more)
         await asyncio.sleep(INTERVAL_SECONDS)
 
 
-async def once(database: Database) -> None:
+async def once(database: Database, more: Mapping[str, Chore] | None = None) -> None:
     """Do every chore; a failing one does not keep the others from their turn."""
     for name, statement in _CHORES.items():
         try:
@@ -52,3 +56,8 @@ async def once(database: Database) -> None:
                 await session.execute(text(statement))
         except Exception as error:
             log.warning("timers.failed", chore=name, error=type(error).__name__)
+    for name, chore in (more or {}).items():
+        try:
+            await chore()
+        except Exception as error:
+            log.warning("timers.failed", chore=name, error=type(error).__name__, exc_info=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, text
@@ -64,13 +67,17 @@ class Line:
         )
         self.wakeups = Wakeups(libpq_url(database_url))  # not started: nobody else is there to hear
         self.inbox = Inbox(self.database, self.wakeups)
-        self.writer = Writer(self.database, city, self.channels)
+        self.folder = Path(tempfile.mkdtemp(prefix="civicline-line-"))
+        self.writer = Writer(
+            self.database, city, self.channels, folder=self.folder, site_url="https://line.larkhaven.example"
+        )
         self.store = PostgresChatStore(self.database, self.wakeups, self.inbox, city)
         self.turns = Turns(self.writer, self.neighbours, self.wakeups)
         self.sending = Sending(self.writer, self.wakeups)
         self._handlers = {Lane.IN: self.turns.handle, Lane.OUT: self.sending.handle}
 
     async def close(self) -> None:
+        shutil.rmtree(self.folder)
         for channel in self.channels.values():
             await channel.close()
         await self.neighbours.close()
