@@ -2,6 +2,7 @@
 import { icon } from "./icons.js";
 import { iconButton, make } from "./make.js";
 import { size } from "./message.js";
+import { looksPrivate } from "./private.js";
 
 export class Composer {
   #chat;
@@ -10,6 +11,7 @@ export class Composer {
   #under;
   #counter;
   #problem;
+  #doubt;
   #chosen;
   #picker;
   element;
@@ -25,6 +27,8 @@ export class Composer {
     this.#counter = make("span");
     this.#problem = make("span.problem", { role: "alert" });
     this.#under = make("div.under", { id: "under" }, this.#problem, this.#counter);
+    // Asked, and never decided for the resident: what looks like a card number may be a meter's.
+    this.#doubt = make("div.bar.doubt", { hidden: true, role: "group", "aria-labelledby": "doubt" });
     this.#chosen = make("div.chosen", { hidden: true });
     this.#picker = make("input", { type: "file", multiple: true, hidden: true, tabIndex: -1 });
     this.#picker.onchange = () => {
@@ -32,7 +36,7 @@ export class Composer {
       this.#picker.value = "";
       this.focus();
     };
-    this.element = make("form", {}, this.#chosen,
+    this.element = make("form", {}, this.#doubt, this.#chosen,
       make("div.row", {},
         iconButton("button.tool", "attach", say("attach"), () => this.#picker.click()),
         this.#picker,
@@ -45,7 +49,15 @@ export class Composer {
       event.preventDefault();
       this.#submit();
     };
-    this.#field.oninput = () => this.#measure();
+    this.#field.oninput = () => {
+      this.#doubt.hidden = true;
+      this.#measure();
+    };
+    this.#doubt.onkeydown = (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.#change();
+    };
     this.#field.onkeydown = (event) => {
       // While a Chinese or Japanese word is being composed, Enter chooses it and sends nothing.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
@@ -135,9 +147,31 @@ export class Composer {
     );
   }
 
-  #submit() {
+  #ask() {
+    const { say } = this.#chat;
+    const change = make("button", { type: "button", onclick: () => this.#change() }, say("change"));
+    this.#doubt.replaceChildren(
+      make("span", { id: "doubt", role: "alert" }, say("sensitive")),
+      change,
+      make("button", { type: "button", onclick: () => this.#submit(true) }, say("send_anyway")),
+    );
+    this.#doubt.hidden = false;
+    change.focus();
+  }
+
+  #change() {
+    this.#doubt.hidden = true;
+    this.focus();
+  }
+
+  #submit(anyway = false) {
     const text = this.#field.value.trim();
     if (!this.#measure() || (!text && !this.#files.length)) return;
+    if (!anyway && looksPrivate(text)) {
+      this.#ask();
+      return;
+    }
+    if (anyway) this.#change();
     const files = this.#files;
     this.#files = [];
     this.#showFiles();
