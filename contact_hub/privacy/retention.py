@@ -76,8 +76,6 @@ class Old:
 
 
 _OF_THESE = "SELECT t.id FROM touchpoint t WHERE t.id < :low AND NOT (t.address_id = ANY(:held))"
-_CITIZENS_LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
-_FREE = "NOT EXISTS (SELECT FROM address a WHERE a.citizen_id = t.citizen_id AND a.id = ANY(:held))"
 
 _CITIZENS_FREE = "NOT EXISTS (SELECT FROM address a WHERE a.citizen_id = t.citizen_id AND a.id = ANY(:held))"
 

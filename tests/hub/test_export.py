@@ -28,7 +28,7 @@ XSS = (
     "</p><svg/onload=alert(1)>",
     "</title><script src=//evil.example></script>",
     '"><iframe srcdoc="<script>alert(1)</script>">',
-    "<a href=\"javascript:alert(1)\">x</a>",
+    '<a href="javascript:alert(1)">x</a>',
     "<!--><script>alert(1)</script>-->",
     "&lt;script&gt;alert(1)&lt;/script&gt;",
     "\u202e<style>*{display:none}</style>",
@@ -106,7 +106,9 @@ async def test_a_copy_holds_everything_and_follows_its_schema(talking: Line, scr
     history = await resident.touchpoints()
     assert [t["id"] for t in data["touchpoints"] if t["kind"] != "note"] == [str(t.id) for t in history]
     assert [t["text"] for t in data["touchpoints"] if t["kind"] == "note"] == ["Called back"]
-    assert {(t["channel"], t["at"][:4]) for t in data["touchpoints"]} >= {("web_chat", str(history[0].recorded_at.year))}
+    assert {(t["channel"], t["at"][:4]) for t in data["touchpoints"]} >= {
+        ("web_chat", str(history[0].recorded_at.year))
+    }
     assert data["reports"][0]["place"] == "Mill Lane"
     assert data["answers"][0]["question"] == "Wann kommt die Müllabfuhr?"
     assert data["answers"][0]["helpful"] is True
@@ -131,7 +133,11 @@ async def test_what_a_resident_wrote_stays_text(talking: Line, words: str) -> No
     allowed = "html meta title style h1 h2 p dl dt dd ol li div time bdi a".split()
     assert seen.tags <= set(allowed)
     assert not [name for name, _ in seen.attributes if name.startswith("on")]
-    assert not [value for name, value in seen.attributes if name in {"href", "src"} and not str(value).startswith("files/")]
+    assert not [
+        value
+        for name, value in seen.attributes
+        if name in {"href", "src"} and not str(value).startswith("files/")
+    ]
     assert page.count("<style>") == 1
     assert "default-src 'none'" in page
     assert words in "".join(seen.text)
@@ -154,12 +160,17 @@ async def test_a_copy_of_a_long_life_needs_no_more_memory_than_one_of_a_short(ta
             "INSERT INTO touchpoint (id, address_id, direction, actor, kind, text, payload, recorded_at)"
             " SELECT uuidv7(), :a, 'in', 'citizen', 'text', repeat('word ', 20), '{}', now()"
             " FROM generate_series(1, :n)",
-            a=address, n=touchpoints,
+            a=address,
+            n=touchpoints,
         )
         with tempfile.TemporaryFile() as nowhere:
             tracemalloc.start()
             done = await export.write(
-                talking.database, (await resident.place()).citizen_id, nowhere, city=talking.city, site_url=SITE
+                talking.database,
+                (await resident.place()).citizen_id,
+                nowhere,
+                city=talking.city,
+                site_url=SITE,
             )
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
