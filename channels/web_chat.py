@@ -12,11 +12,21 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Query, Request, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from channels.base.contract import Channel, ChatStore, DeliveryState, LookedUp, LookUp, Outbound, Sent, Upload
+from channels.base.contract import (
+    Channel,
+    ChatStore,
+    DeliveryState,
+    LookedUp,
+    LookUp,
+    Media,
+    Outbound,
+    Sent,
+    Upload,
+)
 from channels.base.errors import Malformed
 from channels.base.widget import built_script
 from channels.base.widget.feed import Close, Line, news, refusal
@@ -219,7 +229,14 @@ def _add_files_and_words(routes: APIRouter, door: Door) -> None:
         session = await door.redeem(ticket) if ticket else await door.session(request)
         media = await door.store.attachment(session, clean(attachment))
         if media is None:
-            raise Malformed("There is no such file in this conversation.", status=404)
+            archive = await door.store.archive(session, clean(attachment))
+            if archive is None:
+                raise Malformed("There is no such file in this conversation.", status=404)
+            headers = {
+                **download_headers(Media(archive.name, archive.mime, b"")),
+                "Cache-Control": "no-store",
+            }
+            return StreamingResponse(archive.pieces, media_type=archive.mime, headers=headers)
         return Response(media.data, media_type=media.mime, headers=dict(download_headers(media)))
 
     @routes.get("/labels")

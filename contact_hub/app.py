@@ -14,6 +14,7 @@ from channels.web_chat import WebChatOptions
 from channels.web_chat import router as web_chat_router
 from contact_hub import api, internal
 from contact_hub.composition import Parts
+from contact_hub.journey import my_data
 from contact_hub.journey.chat_store import PostgresChatStore
 from contact_hub.operations import health, metrics
 from contact_hub.staff import oidc
@@ -47,7 +48,7 @@ def create_app(parts: Parts) -> FastAPI:
         docs_url=None,  # our own page shows the reference, from our own files
         redoc_url=None,
     )
-    store = PostgresChatStore(parts.database, parts.wakeups, parts.inbox, parts.city)
+    store = PostgresChatStore(parts.database, parts.wakeups, parts.inbox, parts.city, writer=parts.writer)
     limits = parts.city.settings.get("limits", {})
     options = WebChatOptions(
         public_url=parts.settings.site_url,
@@ -61,6 +62,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(web_chat_router(store, options))
     app.include_router(api.router(parts))
     app.include_router(api.webhooks.schemas(parts.settings.site_url))
+    app.include_router(my_data.router(parts.writer, parts.wakeups))
     app.include_router(internal.router(parts))
     app.include_router(health.router(parts.database, parts.neighbours.alive))
     app.include_router(

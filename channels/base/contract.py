@@ -7,7 +7,7 @@ and looks up what it is unsure about. Storing, ordering, retrying and deciding b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -230,6 +230,15 @@ class Media:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A file that is made as it is read, piece by piece, and can be read once."""
+
+    name: str
+    mime: str
+    pieces: Iterator[bytes]
+
+
 class Channel(ABC):
     """One way for residents to write; constructed from settings, closed at the end."""
 
@@ -336,9 +345,7 @@ class Upload:
 class ChatStore(Protocol):
     """What web chat needs of the hub; implemented there, so that the channel itself knows no database."""
 
-    async def open_session(
-        self, *, language: str | None, ip: str, shared: bool = False
-    ) -> tuple[str, str]:
+    async def open_session(self, *, language: str | None, ip: str, shared: bool = False) -> tuple[str, str]:
         """A new session and its secret token, of which only the hash is kept.
 
         `shared` says that several people use the device: it is never joined with anybody's other chats.
@@ -367,3 +374,6 @@ class ChatStore(Protocol):
 
     async def attachment(self, session: str, attachment: str) -> Media | None:
         """A file of this very session, or None."""
+
+    async def archive(self, session: str, attachment: str) -> Archive | None:
+        """The copy of a resident's data that was asked for in this very session, once; else None."""

@@ -8,20 +8,23 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from channels.base.contract import Button, FeedMessage, Inbound, Media, Source, Upload
+from channels.base.contract import Archive, Button, FeedMessage, Inbound, Media, Source, Upload
 from channels.base.errors import Malformed
 from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
-from contact_hub.journey.effects import pressed_title
+from contact_hub.journey import my_data
+from contact_hub.journey.effects import Writer, pressed_title
 from contact_hub.journey.inbox import Inbox
+from contact_hub.journey.rights import ARCHIVE
 from contact_hub.operations.wakeups import Wakeups
+from contact_hub.privacy import copies
 from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import ChatSession, ChatTicket, FeedEntry, StoredFile, Touchpoint
 from contact_hub.timeline.service import FeedLine
@@ -49,7 +52,16 @@ _TYPING: LiteralString = """
 class PostgresChatStore:
     """Implements `channels.base.contract.ChatStore`."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, inbox: Inbox, city: City) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        inbox: Inbox,
+        city: City,
+        *,
+        writer: Writer | None = None,
+    ) -> None:
+        self._writer = writer  # for copies of one's data, where they can be fetched
         self._database = database
         self._wakeups = wakeups
         self._inbox = inbox
@@ -145,7 +157,8 @@ class PostgresChatStore:
                 attachments=tuple(
                     {"id": str(f.id), "name": f.name, "mime": f.mime, "size": f.size}
                     for f in files.get(line.touchpoint, ())
-                ),
+                )
+                + _copy(line.payload),
                 client_id=line.payload.get("client_id"),
                 touchpoint=str(line.touchpoint),
             )
@@ -199,6 +212,26 @@ class PostgresChatStore:
                 )
             )
         return None if mine is None else Media(found[0].name, found[0].mime, found[1])
+
+    async def archive(self, session: str, attachment: str) -> Archive | None:
+        """The copy of their data that was asked for in this very session, once."""
+        if self._writer is None:
+            return None
+        try:
+            copy_id = uuid.UUID(attachment)
+        except ValueError:
+            return None
+        async with self._database.begin() as db:
+            wanted = await copies.at_session(db, copy_id, session)
+        found = None if wanted is None else await my_data.fetched(self._writer, wanted)
+        return None if found is None else Archive(ARCHIVE, "application/zip", my_data.pieces(found))
+
+
+def _copy(payload: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """A copy of the resident's data as a file of the feed; it is made when it is fetched."""
+    if "copy" not in payload:
+        return ()
+    return ({"id": payload["copy"], "name": ARCHIVE, "mime": "application/zip", "size": 0},)
 
 
 def _hash(secret: str) -> bytes:

@@ -13,10 +13,11 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from babel import Locale
+
 from contact_hub.city import City
 from contact_hub.database import now
 
-_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -49,7 +50,7 @@ class Page:
         terms: Sequence[dict[str, Any]],
     ) -> str:
         """From the first line to what the data may be used for."""
-        direction = "rtl" if self.language in _RIGHT_TO_LEFT else "ltr"
+        direction = Locale.parse(self.language).text_direction
         title = self._words("copy_title", city=self.city.name)
         made = self._words("copy_made", date=self.city.moment(now(), self.language))
         about = [

@@ -71,7 +71,7 @@ class Line:
         self.writer = Writer(
             self.database, city, self.channels, folder=self.folder, site_url="https://line.larkhaven.example"
         )
-        self.store = PostgresChatStore(self.database, self.wakeups, self.inbox, city)
+        self.store = PostgresChatStore(self.database, self.wakeups, self.inbox, city, writer=self.writer)
         self.turns = Turns(self.writer, self.neighbours, self.wakeups)
         self.sending = Sending(self.writer, self.wakeups)
         self._handlers = {Lane.IN: self.turns.handle, Lane.OUT: self.sending.handle}
