@@ -51,7 +51,7 @@ class ReportForm:
         elif turn.after_aside:
             if turn.intent in asides.QUESTIONS:
                 reply.say("form_question_first")
-            self._ask(slots(turn), reply)
+            self._ask(slots(turn), reply, turn)
         else:
             await self._take(turn, reply)
 
@@ -86,7 +86,7 @@ class ReportForm:
         for name in KEPT:
             reply.set(name, filled.get(name))
         reply.say("report_resume" if going_on else "report_start")
-        self._ask(filled, reply)
+        self._ask(filled, reply, turn)
 
     async def _take(self, turn: Turn, reply: Reply) -> None:
         """Take an answer to what was asked; fill nothing where it is none."""
@@ -106,7 +106,7 @@ class ReportForm:
                 await self._missed(turn, slot, filled, reply)
                 return
         if reply.events or turn.intent == "resume_report":
-            self._ask(filled, reply)
+            self._ask(filled, reply, turn)
 
     def _also(self, turn: Turn, filled: Filled, reply: Reply) -> None:
         """Take the place from an answer about the kind, and keep a whole sentence for the description."""
@@ -143,7 +143,7 @@ class ReportForm:
             fill(slot, OTHER, filled, reply)
             if not filled["beginning"]:
                 fill("beginning", turn.text.strip()[:LONGEST_DESCRIPTION], filled, reply)
-            self._ask(filled, reply)
+            self._ask(filled, reply, turn)
             return
         # Setting the slot to nothing keeps Rasa's form from stepping back.
         reply.set(slot, None)
@@ -157,7 +157,7 @@ class ReportForm:
         else:
             reply.say(f"report_invalid_{slot}", [CANCEL])
 
-    def _ask(self, filled: Filled, reply: Reply) -> None:
+    def _ask(self, filled: Filled, reply: Reply, turn: Turn) -> None:
         """Name the slot that is asked for next, and ask; with nothing left to ask the form is done."""
         asking = next((name for name in SLOTS if not filled.get(name)), None)
         reply.set("misses", None)
@@ -169,6 +169,8 @@ class ReportForm:
             reply.say("report_ask_photo", [NO_PHOTO, CANCEL])
         elif asking == "description" and filled.get("beginning"):
             reply.say("report_ask_description", [NO_MORE, CANCEL])
+        elif asking == "place":
+            reply.say("report_ask_place", [*_known_place(turn), CANCEL])
         elif asking is not None:
             reply.say(f"report_ask_{asking}", [CANCEL])
 
@@ -212,6 +214,12 @@ def _joined(beginning: str | None, said: str) -> str:
         return said[:LONGEST_DESCRIPTION]
     end = "" if beginning[-1:] in ".!?。！？" else "."
     return f"{beginning}{end} {said}"[:LONGEST_DESCRIPTION]
+
+
+def _known_place(turn: Turn) -> list[Choice]:
+    """Offer the place of the last report, which the city knows and may use, so that it is not typed again."""
+    place = (turn.facts.get("known") or {}).get("place")
+    return [Choice(f"={place}", "inform", {"place": place})] if place else []
 
 
 def _kind(kind: str) -> Choice:

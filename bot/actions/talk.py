@@ -1,7 +1,7 @@
 """Small talk, yes and no, and the way to a person."""
 
 from bot.actions.kinds import OTHER
-from bot.actions.report import begun, drop
+from bot.actions.report import KEPT, begun, drop
 from bot.actions.turn import Action, Choice, Reply, Turn
 
 PERSON = Choice("button_person", "talk_to_human")
@@ -12,8 +12,16 @@ DROP = Choice("button_cancel", "cancel")
 async def action_greet(turn: Turn, reply: Reply) -> None:
     """Greet, and remind of a report that was left."""
     reply.say("greet_returning" if turn.facts.get("returning") else "greet")
-    if not turn.in_form and begun(turn):
-        _offer_to_resume(turn, reply)
+    if turn.in_form:
+        return
+    elsewhere = turn.facts.get("left_open")
+    if begun(turn):
+        _offer_to_resume(reply, turn.slots.get("category"))
+    elif elsewhere:
+        # From here on it is this conversation's own, and goes on like any report that was left.
+        for name in KEPT:
+            reply.set(name, elsewhere.get(name))
+        _offer_to_resume(reply, elsewhere.get("category"))
 
 
 async def action_affirm(turn: Turn, reply: Reply) -> None:
@@ -81,9 +89,8 @@ async def action_inform(turn: Turn, reply: Reply) -> None:
         reply.say("help")
 
 
-def _offer_to_resume(turn: Turn, reply: Reply) -> None:
-    category = turn.slots.get("category") or OTHER
-    reply.say("report_left_open", [RESUME, DROP], category=f"category_{category}")
+def _offer_to_resume(reply: Reply, category: str | None) -> None:
+    reply.say("report_left_open", [RESUME, DROP], category=f"category_{category or OTHER}")
 
 
 ACTIONS: dict[str, Action] = {

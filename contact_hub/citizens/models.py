@@ -100,6 +100,7 @@ class Conversation(Base):
     __table_args__ = (
         Index("uq_conversation_open", "address_id", unique=True, postgresql_where=text("state <> 'closed'")),
         Index("ix_conversation_address_id", "address_id"),
+        Index("ix_conversation_unfinished", "address_id", postgresql_where=text("unfinished IS NOT NULL")),
         Index("ix_conversation_waiting", "waiting_since", postgresql_where=text("state = 'waiting'")),
     )
 

@@ -12,8 +12,7 @@ from typing import Any
 import structlog
 
 from contact_hub.city import City
-from contact_hub.journey import wishes
-from contact_hub.journey import continuity
+from contact_hub.journey import continuity, wishes
 from contact_hub.journey.neighbours import RasaTurn
 from contact_hub.journey.turn import Choice, Reply, Step, Turn
 

@@ -65,6 +65,14 @@ async def of_citizen(session: AsyncSession, citizen_id: uuid.UUID, limit: int = 
     return list(rows)
 
 
+async def of_address(session: AsyncSession, address_id: uuid.UUID, limit: int = 10) -> list[Report]:
+    """The reports made at one address, newest first."""
+    rows = await session.scalars(
+        select(Report).where(Report.address_id == address_id).order_by(Report.created_at.desc()).limit(limit)
+    )
+    return list(rows)
+
+
 def reference(number: int, at: datetime) -> str:
     """A number such as R26-00042-9: year, running number, and a Luhn digit against slips of the tongue."""
     digits = f"{at.astimezone(UTC):%y}{number:05d}"

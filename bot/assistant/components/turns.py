@@ -31,6 +31,7 @@ from components.trackers import Trackers
 FALLBACK_INTENT = "nlu_fallback"
 MEDIA_INTENT = "media"
 CHANNEL = "civicline"
+REPORT_SLOTS = ("category", "place", "description", "photo", "beginning")
 # A sentence vector does not get better beyond this, and a report keeps the whole text.
 UNDERSTOOD_CHARACTERS = 1_000
 
@@ -165,6 +166,7 @@ class Turns(MessageProcessor):
             },
             "form": tracker.active_loop_name,
             "asking": tracker.get_slot(REQUESTED_SLOT) if tracker.active_loop_name else None,
+            "unfinished": _unfinished(tracker),
             "messages": messages,
         }
 
@@ -236,6 +238,13 @@ def _messages_after(tracker: DialogueStateTracker, touchpoint: Text) -> List[Dic
         if isinstance(event, BotUttered) and (event.data or {}).get("custom"):
             messages.insert(0, event.data["custom"])
     return messages
+
+
+def _unfinished(tracker: DialogueStateTracker) -> Optional[Dict[Text, Any]]:
+    """Return what was said of a report that is neither sent nor dropped, so that it can go on elsewhere."""
+    said = {name: tracker.get_slot(name) for name in REPORT_SLOTS}
+    begun = any(value for name, value in said.items() if name != "photo")
+    return {name: value for name, value in said.items() if value} if begun else None
 
 
 def _named(intent: Text, confidence: float) -> Dict[Text, Any]:

@@ -32,6 +32,12 @@ def upgrade() -> None:
     op.add_column(
         "conversation", sa.Column("unfinished", postgresql.JSONB(astext_type=sa.Text()), nullable=True)
     )
+    op.create_index(
+        "ix_conversation_unfinished",
+        "conversation",
+        ["address_id"],
+        postgresql_where=sa.text("unfinished IS NOT NULL"),
+    )
     op.add_column(
         "chat_session", sa.Column("shared", sa.Boolean(), nullable=False, server_default=sa.false())
     )
