@@ -49,7 +49,7 @@ def test_a_question_in_another_language_gets_the_same_article(
     heard = visitor.asks(question)
 
     if visitor.answered_from() == ("clarified", RECYCLING):  # not quite sure: it asks back, in their language
-        assert heard == city.say("clarify_choices", language)
+        assert heard.startswith(city.say("clarify_choices", language))
         heard = visitor.answers_with(visitor.inbox()[-1].buttons[0][0])
     assert visitor.answered_from() == ("answered", RECYCLING)
     assert city.say("did_this_help", language) in heard
