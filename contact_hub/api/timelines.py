@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,10 +13,10 @@ from pydantic import AwareDatetime, BaseModel, StringConstraints
 from contact_hub.api.permission import MISSING, Permission
 from contact_hub.audit import service as audit
 from contact_hub.composition import Parts
-from contact_hub.knowledge.models import Answer
 from contact_hub.staff.access import Action, Viewer
 from contact_hub.timeline import reading
-from contact_hub.timeline.models import Direction, Touchpoint
+from contact_hub.timeline.models import Direction
+from contact_hub.timeline.reading import Event
 
 # PostgreSQL keeps every character but NUL.
 Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -48,11 +49,11 @@ class DeliveryOut(BaseModel):
 class PassageOut(BaseModel):
     """A piece of an article version that an answer rests on."""
 
-    article: str | None
-    version: int | None
-    language: str | None
-    title: str | None
-    score: float | None
+    article: str | None = None
+    version: int | None = None
+    language: str | None = None
+    title: str | None = None
+    score: float | None = None
 
 
 class AnswerOut(BaseModel):
@@ -121,42 +122,14 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
         )
 
 
-def out(event: reading.Event) -> TouchpointOut:
+def out(event: Event) -> TouchpointOut:
     """An event as others see it."""
-    touchpoint = event.touchpoint
-    return TouchpointOut(
-        id=touchpoint.id,
-        channel=event.channel,
-        direction=touchpoint.direction,
-        actor=touchpoint.actor,
-        kind=touchpoint.kind,
-        text=touchpoint.text,
-        language=touchpoint.language,
-        payload=_shown(touchpoint),
-        in_reply_to=touchpoint.in_reply_to,
-        provider_time=touchpoint.provider_time,
-        recorded_at=touchpoint.recorded_at,
-        files=[FileOut.model_validate(file, from_attributes=True) for file in event.files],
-        deliveries=[DeliveryOut.model_validate(part, from_attributes=True) for part in event.deliveries],
-        answer=None if event.answer is None else _answer(event.answer),
-    )
+    return TouchpointOut.model_validate(replace(event, payload=_shown(event.payload)), from_attributes=True)
 
 
-def _shown(touchpoint: Touchpoint) -> dict[str, Any]:
+def _shown(payload: dict[str, Any]) -> dict[str, Any]:
     """A payload without where files lie at the provider, and without what a button means in the hub."""
-    payload = {key: value for key, value in touchpoint.payload.items() if key != "media"}
-    if "buttons" in payload:
-        payload["buttons"] = [{"id": b["id"], "title": b["title"]} for b in payload["buttons"]]
-    return payload
-
-
-def _answer(answer: Answer) -> AnswerOut:
-    names = PassageOut.model_fields
-    return AnswerOut(
-        id=answer.id,
-        outcome=answer.outcome,
-        probability=answer.probability,
-        knowledge_version=answer.knowledge_version,
-        passages=[PassageOut(**{name: p.get(name) for name in names}) for p in answer.passages],
-        helpful=answer.helpful,
-    )
+    shown = {key: value for key, value in payload.items() if key != "media"}
+    if "buttons" in shown:
+        shown["buttons"] = [{"id": b["id"], "title": b["title"]} for b in shown["buttons"]]
+    return shown

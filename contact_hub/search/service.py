@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, cast, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, cast, func, literal, select, text
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -176,19 +176,22 @@ async def people(session: AsyncSession, viewer: Viewer, typed: str, limit: int =
 
 
 async def _behind(session: AsyncSession, viewer: Viewer, typed: str, limit: int) -> list[Person]:
-    fits: list[ColumnElement[bool]] = [Address.value == typed]
+    # Each way by itself, for each has its own index.
+    ways: list[ColumnElement[bool]] = [Address.value == typed]
     digits = "".join(c for c in typed if c.isascii() and c.isdigit()).lstrip("0")
     if re.fullmatch(r"[+()\d\s./-]+", typed, re.ASCII) and SHORTEST_NUMBER <= len(digits) <= 15:
-        ends = Address.value.endswith(digits)
-        fits.append((func.number_end(Address.value) == digits[-SHORTEST_NUMBER:]) & ends)
-    rows = await session.execute(
-        select(Address.citizen_id, Citizen.name, Address.channel, Address.value)
-        .join(Citizen, Citizen.id == Address.citizen_id)
-        .where(or_(*fits), Address.channel != DESK, visible(viewer))
-        .order_by(Address.id)
-        .limit(limit)
-    )
-    return [Person(*row) for row in rows]
+        end = func.number_end(Address.value) == digits[-SHORTEST_NUMBER:]
+        ways.append(end & Address.value.endswith(digits))
+    found: dict[uuid.UUID, Person] = {}
+    for way in ways:
+        rows = await session.execute(
+            select(Address.citizen_id, Citizen.name, Address.channel, Address.value)
+            .join(Citizen, Citizen.id == Address.citizen_id)
+            .where(way, Address.channel != DESK, visible(viewer))
+            .limit(limit)
+        )
+        found |= {row[0]: Person(*row) for row in rows if row[0] not in found}
+    return list(found.values())[:limit]
 
 
 async def _named(session: AsyncSession, viewer: Viewer, typed: str, limit: int) -> list[Person]:

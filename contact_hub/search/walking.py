@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import ColumnElement, Select, cast, func, literal_column, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.types import Float
+from sqlalchemy.types import Float, Integer, Text
 
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import visible
@@ -78,21 +78,27 @@ class Walk:
         # MATERIALIZED: with a limit in sight PostgreSQL would rather read row after row of a month,
         # hoping to meet enough of them soon.
         found = self._found(newest, oldest).cte("found").prefix_with("MATERIALIZED")
-        query = (
-            select(found.c.id, found.c.rank)
-            .join(Address, Address.id == found.c.address_id)
+        # OFFSET: it would also rather list everybody who may be seen, where looking at the few who
+        # are behind the newest matches is enough.
+        allowed: Select[int] = (
+            select(literal_column("1", Integer))
+            .select_from(Address)
             .join(Citizen, Citizen.id == Address.citizen_id)
-            .where(self.may_see)
+            .where(Address.id == found.c.address_id, self.may_see)
+            .offset(0)
+        )
+        if self.filters.channels:
+            allowed = allowed.where(Address.channel.in_(self.filters.channels))
+        if self.filters.states:
+            allowed = allowed.join(Conversation, Conversation.id == found.c.conversation_id).where(
+                Conversation.state.in_(self.filters.states)
+            )
+        return (
+            select(found.c.id, found.c.rank)
+            .join(allowed.lateral(), true())
             .order_by(found.c.id.desc())
             .limit(limit)
         )
-        if self.filters.channels:
-            query = query.where(Address.channel.in_(self.filters.channels))
-        if self.filters.states:
-            query = query.join(Conversation, Conversation.id == found.c.conversation_id).where(
-                Conversation.state.in_(self.filters.states)
-            )
-        return query
 
     def _found(
         self, newest: uuid.UUID, oldest: uuid.UUID
@@ -105,7 +111,7 @@ class Walk:
         marks = array([Touchpoint.kind, Touchpoint.language])
         for wanted in (self.filters.kinds, self.filters.languages):
             if wanted:
-                query = query.where(marks.overlap(array(list(wanted))))
+                query = query.where(marks.overlap(cast(list(wanted), ARRAY(Text))))
         if self.addresses is not None:
             query = query.where(Touchpoint.address_id.in_(self.addresses))
         return query

@@ -1,4 +1,4 @@
-"""Writing to the one history, and reading it page by page."""
+"""Writing to the one history: touchpoints, their files, chat feeds, endings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from contact_hub.citizens.models import Address
 from contact_hub.database import Database, new_id, now, sealer_of
 from contact_hub.events import service as events
 from contact_hub.sealing import Unsealable
-from contact_hub.timeline import reading
 from contact_hub.timeline.models import (
     ChatSession,
     FeedEntry,
@@ -298,9 +297,6 @@ async def files_of(
 
 
 # Reading -----------------------------------------------------------------------------------------
-
-
-page = reading.page
 
 
 async def recent_words(

@@ -1,0 +1,213 @@
+"""Shows that a page of a history and a search stay as fast at ten million touchpoints as at ten thousand.
+
+    python -m benchmarks.timeline [--touchpoints 10000000] [--plans docs/plans-timeline.md] [--json]
+
+Makes two invented cities in a PostgreSQL of its own under `var/benchmark-timeline` (about 10 GB at ten
+million, removed afterwards unless --keep), and asks the hub's own services, warm, as the API does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import shutil
+import statistics
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from benchmarks.timeline import data, plans
+from contact_hub.database import Database
+from contact_hub.operations import migrate, postgres
+from contact_hub.search.service import Order, people, search
+from contact_hub.search.walking import Filters
+from contact_hub.settings import libpq_url
+from contact_hub.staff.access import SYSTEM, Viewer
+from contact_hub.staff.models import Role
+from contact_hub.timeline.reading import Wanted, first_id_at, page
+
+FOLDER = Path("var/benchmark-timeline")
+SMALL = 10_000
+WARM = 10
+# Made data need not outlive a power cut; reading, which is what is measured, is the same.
+OPTIONS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "1GB",
+    "maintenance_work_mem": "512MB",
+    "max_wal_size": "4GB",
+    "autovacuum": "off",
+}
+
+Work = Callable[[AsyncSession], Awaitable[object]]
+ALONE = Viewer("staff", "an agent of one department", uuid.uuid4(), Role.AGENT, frozenset({"waste"}))
+WITH_REASON = Viewer(
+    "staff", "an agent with a reason", uuid.uuid4(), Role.AGENT, frozenset({"waste"}), reason="asked"
+)
+BUSY_DESK = Viewer("staff", "an agent of many", uuid.uuid4(), Role.AGENT, frozenset({"waste", ""}))
+
+
+def main() -> None:
+    """Make, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--touchpoints", type=int, default=10_000_000)
+    parser.add_argument("--rounds", type=int, default=60, help="how often each thing is asked")
+    parser.add_argument("--plans", type=Path, help="where to write the query plans")
+    parser.add_argument("--keep", action="store_true", help="leave the data for another run")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    server = postgres.start(FOLDER, options=OPTIONS)
+    try:
+        result = {}
+        for touchpoints in (SMALL, arguments.touchpoints):
+            url = _city(server, touchpoints)
+            result[str(touchpoints)] = asyncio.run(_measure(url, touchpoints, arguments.rounds))
+        if arguments.plans is not None:
+            arguments.plans.write_text(
+                asyncio.run(plans.record(url, arguments.touchpoints)), encoding="utf-8"
+            )
+    finally:
+        server.stop()
+        if not arguments.keep:
+            shutil.rmtree(FOLDER, ignore_errors=True)
+    small, large = result[str(SMALL)], result[str(arguments.touchpoints)]
+    result["ratio"] = {
+        name: round(large[name]["p95_ms"] / small[name]["p95_ms"], 2) for name in large if name in small
+    }
+    _print(result, as_json=arguments.json)
+
+
+def _city(server: postgres.Postgres, touchpoints: int) -> str:
+    """A city of this size, made unless an earlier run left it."""
+    url = server.create_database(f"city_{touchpoints}")
+    with psycopg.connect(libpq_url(url), autocommit=True) as connection:
+        made = connection.execute("SELECT to_regclass('made')").fetchone()
+        if made is None or made[0] is None:
+            migrate.upgrade(url)
+            began = time.monotonic()
+            data.make(connection, touchpoints)
+            connection.execute("CREATE TABLE made ()")
+            print(f"{touchpoints} touchpoints in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return url
+
+
+async def _measure(url: str, touchpoints: int, rounds: int) -> dict[str, dict[str, float]]:
+    database = Database(url, pool_size=1)
+    try:
+        async with database.begin() as session:
+            known = await _known(session)
+        return {
+            name: await _times(database, work, rounds) for name, work in _asked(touchpoints, known).items()
+        }
+    finally:
+        await database.close()
+
+
+async def _known(session: AsyncSession) -> dict[str, str]:
+    """Words and numbers that are there to be found: in a hundredth, in one sentence, in one touchpoint."""
+    rows = await session.execute(
+        text("SELECT word, ndoc FROM ts_stat('SELECT words FROM sentence WHERE language = ''en''')")
+    )
+    counted = sorted((count, word) for word, count in rows)
+    middle = min(counted, key=lambda row: abs(row[0] - data.SENTENCES // 100))
+    number = await session.scalar(
+        text("SELECT payload ->> 'reference' FROM touchpoint WHERE kind = 'report' ORDER BY id LIMIT 1")
+    )
+    return {"middle": middle[1], "rare": counted[0][1], "reference": str(number)}
+
+
+def _asked(touchpoints: int, known: dict[str, str]) -> dict[str, Work]:
+    busy = uuid.UUID(data.person(data.BUSY))
+    dice = random.Random(3)
+    now = datetime.now(UTC)
+
+    def anybody() -> uuid.UUID:
+        return uuid.UUID(data.person(dice.randint(2, max(touchpoints // 10, 100))))
+
+    def somewhere() -> uuid.UUID:
+        return first_id_at(now - timedelta(days=dice.uniform(0, 390)))
+
+    def half_a_year_ago() -> Wanted:
+        return Wanted(since=now - timedelta(days=190), until=now - timedelta(days=180))
+
+    def found(typed: str, viewer: Viewer = SYSTEM, **more: Any) -> Work:
+        return lambda session: search(session, viewer, typed, **more)
+
+    return {
+        "page, busy citizen, newest": lambda s: page(s, busy),
+        "page, busy citizen, anywhere": lambda s: page(s, busy, before=somewhere()),
+        "page, any citizen": lambda s: page(s, anybody()),
+        "page, two channels": lambda s: page(s, busy, wanted=Wanted(channels=("sms", "telegram"))),
+        "page, ratings and notes": lambda s: page(s, busy, wanted=Wanted(kinds=("rating", "note"))),
+        "page, a kind that never was": lambda s: page(s, busy, wanted=Wanted(kinds=("merge",))),
+        "page, inner events": lambda s: page(s, busy, wanted=Wanted(directions=("inner",))),
+        "page, ten days half a year ago": lambda s: page(s, busy, wanted=half_a_year_ago()),
+        "search, a third has it": found("please"),
+        "search, two common words": found("please street"),
+        "search, common but not": found("please -street"),
+        "search, phrase": found('"street collection"'),
+        "search, a hundredth has it": found(known["middle"]),
+        "search, one sentence has it": found(known["rare"]),
+        "search, nobody said it": found("zzyzzx"),
+        "search, Chinese": found("垃圾"),
+        "search, reference number": found(known["reference"]),
+        "search, most relevant of common": found("please street", order=Order.RELEVANCE),
+        "search, common among notes": found("please", filters=Filters(kinds=("note",))),
+        "search, common in a kind that never was": found("please", filters=Filters(kinds=("merge",))),
+        "search, common where one waits": found("please", filters=Filters(states=("waiting",))),
+        "search, common, ten days half a year ago": found(
+            "please", filters=Filters(since=now - timedelta(days=190), until=now - timedelta(days=180))
+        ),
+        "search, few visible, common": found("please", ALONE),
+        "search, few visible, rare": found(known["rare"], ALONE),
+        "search, few visible, nobody said it": found("zzyzzx", ALONE),
+        "search, 3 % visible, common": found("please", BUSY_DESK),
+        "search, 3 % visible, rare": found(known["rare"], BUSY_DESK),
+        "search, with a reason, common": found("please", WITH_REASON),
+        "people, by name": lambda s: people(s, SYSTEM, "maria 4b"),
+        "people, by first name": lambda s: people(s, SYSTEM, "maria"),
+        "people, by phone number": lambda s: people(s, SYSTEM, "0800 000 003"),
+    }
+
+
+async def _times(database: Database, work: Work, rounds: int) -> dict[str, float]:
+    took = []
+    for _ in range(WARM + rounds):
+        async with database.begin() as session:
+            began = time.perf_counter()
+            await work(session)
+            took.append((time.perf_counter() - began) * 1000)
+    took = sorted(took[WARM:])
+    return {
+        "p50_ms": round(statistics.median(took), 1),
+        "p95_ms": round(took[min(len(took) - 1, int(len(took) * 0.95))], 1),
+    }
+
+
+def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    sizes = [size for size in result if size != "ratio"]
+    print(
+        f"{'p50 / p95 in ms':44}" + "".join(f"{int(size):>20,}" for size in sizes) + f"{'ratio of p95':>15}"
+    )
+    for name, ratio in result["ratio"].items():
+        cells = (f"{result[size][name]['p50_ms']:>10} {result[size][name]['p95_ms']:>9}" for size in sizes)
+        print(f"{name:44}" + "".join(cells) + f"{ratio:>15}")
+
+
+if __name__ == "__main__":
+    main()
