@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, delete, select
+from sqlalchemy import ForeignKey, Index, delete
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,7 +16,7 @@ from contact_hub.staff.access import SYSTEM, Viewer
 
 
 class SealedRecord(Base):
-    """One seal on a citizen's record; a merge brings the seals of both along."""
+    """One seal on a citizen's record; `contact_hub.identity` lets it follow the addresses of a merge."""
 
     __tablename__ = "sealed_record"
     __table_args__ = (Index("ix_sealed_record_citizen_id", "citizen_id"),)
@@ -74,33 +74,3 @@ async def unseal(
         return False
     await audit.record(session, viewer, "citizen.unsealed", citizen_id=citizen_id, reason=reason)
     return True
-
-
-async def bring_seals(
-    session: AsyncSession, *, survivor: uuid.UUID, other: uuid.UUID, merge_id: uuid.UUID
-) -> None:
-    """Let a merge carry the other record's seals to the survivor: what was sealed stays so."""
-    found = (await session.scalars(select(SealedRecord).where(SealedRecord.citizen_id == other))).all()
-    for one in found:
-        identity = new_id()
-        session.add(
-            SealedRecord(
-                id=identity,
-                citizen_id=survivor,
-                sealed_at=one.sealed_at,
-                sealed_by=one.sealed_by,
-                reason=one.reason,
-                merge_id=merge_id,
-            )
-        )
-        await session.flush()
-        readers = await session.scalars(
-            select(SealedReader.staff_id).where(SealedReader.sealed_record_id == one.id)
-        )
-        session.add_all(SealedReader(sealed_record_id=identity, staff_id=reader) for reader in readers)
-        await session.flush()
-
-
-async def return_seals(session: AsyncSession, merge_id: uuid.UUID) -> None:
-    """Let an undone merge take away the seals that it brought."""
-    await session.execute(delete(SealedRecord).where(SealedRecord.merge_id == merge_id))
