@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contact_hub.database import Base, new_id, now
@@ -116,7 +117,8 @@ class Conversation(Base):
     reason: Mapped[str | None]
     form: Mapped[str | None]  # the form Rasa is filling, so that a failing Rasa is waited for
     given_up: Mapped[list[Any]] = mapped_column(default=list)
-    unfinished: Mapped[dict[str, Any] | None]  # what was said of a report that was neither sent nor dropped
+    # What was left open: what was said of a report, and a question without an answer.
+    unfinished: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     opened_at: Mapped[datetime] = mapped_column(default=now)
     last_activity_at: Mapped[datetime] = mapped_column(default=now)
     waiting_since: Mapped[datetime | None]
