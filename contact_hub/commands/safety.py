@@ -36,6 +36,8 @@ def backup(
 
     path = Path(file or f"civicline-{datetime.now(UTC):%Y%m%d-%H%M%S}.backup")
     settings = _settings()
+    if settings.database_url is None and not (settings.civicline_data / "postgres").exists():
+        raise fail(f"There is no database in {settings.civicline_data}, and DATABASE_URL is not set.")
     with _told(), _database(settings) as url, _bar("Backing up", quiet=as_json) as bar:
         if file == "-":
             written = backups.write(url, sys.stdout.buffer, _sealer(settings), bar)
@@ -101,12 +103,18 @@ def keys_rotate(as_json: Json = False) -> None:
     """Seal with SECRET_KEY whatever is stored under a former one, or not sealed yet."""
 
     async def work() -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
         from contact_hub.privacy.resealing import seal_anew
 
         async with hub() as parts:
-            with _told(), _bar("Sealing", quiet=as_json) as bar:
+            with _told(), Progress(console=Console(stderr=True), disable=as_json) as progress:
+                bar = progress.add_task("Sealing attachments", total=None)
                 found = await seal_anew(
-                    parts.database, parts.settings.civicline_data, lambda done, total: bar(done)
+                    parts.database,
+                    parts.settings.civicline_data,
+                    lambda done, total: progress.update(bar, completed=done, total=total),
                 )
         if as_json:
             show(found)
