@@ -17,6 +17,7 @@ from contact_hub.commands import (
     people,
     privacy,
     queue,
+    rights,
     safety,
     talk,
     webhooks,
@@ -155,13 +156,14 @@ def _own_parts(pool_size: int) -> Parts:
     return parts
 
 
-for group in (talk.app, history.app, privacy.app, operations, safety.app):
+for group in (talk.app, history.app, privacy.app, rights.app, operations, safety.app):
     app.add_typer(group)
 for name, group in (
     ("kb", knowledge.app),
     ("citizen", citizen.app),
     ("queue", queue.app),
     ("consent", privacy.consent),
+    ("hold", rights.hold),
     ("staff", people.staff),
     ("token", people.token),
     ("sealed", people.sealed),

@@ -8,18 +8,27 @@ import re
 import tempfile
 import tracemalloc
 import zipfile
+from collections.abc import Callable
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
+import time_machine
 
-from channels.base.contract import Upload
+from channels.base.contract import Channel, Upload
 from contact_hub.citizens import service as citizens
+from contact_hub.database import now
+from contact_hub.identity import merging
 from contact_hub.privacy import export
 from contact_hub.timeline import service as timeline
+from tests.contract import recorded
+from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Resident, Script, found, says, turn
 
+PUBLIC = "http://127.0.0.1:9"  # nobody is there: callbacks are brought by the tests
 SITE = "https://line.larkhaven.example"
 # What browsers have run in the past, as a resident may write it.
 XSS = (
@@ -34,6 +43,12 @@ XSS = (
     "\u202e<style>*{display:none}</style>",
     "{{7*7}} ${7*7} <math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
 )
+
+
+def sms_channel(fake: twilio.FakeTwilio) -> Channel:
+    given = {"twilio_api_url": fake.url, "public_url": PUBLIC, "twilio_from": twilio.NUMBER}
+    given |= {"twilio_account_sid": twilio.ACCOUNT, "twilio_auth_token": twilio.AUTH_TOKEN}
+    return recorded.build("sms", **given)
 
 
 class Seen(HTMLParser):
@@ -130,7 +145,8 @@ async def test_what_a_resident_wrote_stays_text(talking: Line, words: str) -> No
     archive = await copy_of(talking, resident)
     data_of(archive)
     page, seen = page_of(archive)
-    allowed = "html meta title style h1 h2 p dl dt dd ol li div time bdi a".split()
+    allowed = ["html", "meta", "title", "style", "h1", "h2", "p", "dl", "dt", "dd", "ol", "li", "div"]
+    allowed += ["time", "bdi", "a"]
     assert seen.tags <= set(allowed)
     assert not [name for name, _ in seen.attributes if name.startswith("on")]
     assert not [
@@ -180,3 +196,161 @@ async def test_a_copy_of_a_long_life_needs_no_more_memory_than_one_of_a_short(ta
     await peak(1000)
     short, long = await peak(2000), await peak(20_000)
     assert long < short * 1.5 + 1_000_000
+
+
+# In the chat -------------------------------------------------------------------------------------
+
+WISH = turn({"request": "export_my_data", "values": {}}, intent="export_my_data")
+
+
+@pytest.fixture
+def phone(lines: Callable[..., Line], script: Script, fake_twilio: twilio.FakeTwilio) -> Resident:
+    """Somebody with a phone, behind a Twilio."""
+    made = lines(brain_url=script.url, rasa_url=script.url, channels=[sms_channel(fake_twilio)])
+    return made.texter()
+
+
+@pytest.fixture
+def chat(lines: Callable[..., Line], script: Script, fake_telegram: telegram.FakeTelegram) -> Resident:
+    """Somebody on Telegram."""
+    given = {"telegram_bot_token": telegram.TOKEN, "telegram_api_url": fake_telegram.url}
+    made = lines(brain_url=script.url, rasa_url=script.url, channels=[recorded.build("telegram", **given)])
+    return made.chatter()
+
+
+async def test_a_browser_gets_its_copy_once_and_no_other_browser_does(
+    talking: Line, script: Script, web: httpx.AsyncClient
+) -> None:
+    opened = (await web.post("/channels/web_chat/sessions", json={"language": "en"})).json()
+    other = (await web.post("/channels/web_chat/sessions", json={})).json()
+    mine, theirs = ({"Authorization": f"Bearer {one['token']}"} for one in (opened, other))
+    resident = Resident(talking, "web_chat", opened["session"], "web")
+    await resident.says("Only I know this")
+    script.on_turn = lambda asked: WISH
+    await resident.says("Send me everything you have about me")
+    feed = (await web.get("/channels/web_chat/messages", headers=mine)).json()["messages"]
+    (file,) = feed[-1]["attachments"]
+    where = f"/channels/web_chat/attachments/{file['id']}"
+    assert (await web.get(where, headers=theirs)).status_code == 404
+    assert (await web.get(where)).status_code == 401
+    answer = await web.get(where, headers=mine)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/zip"
+    assert answer.headers["cache-control"] == "no-store"
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert "Only I know this" in [t["text"] for t in data_of(archive)["touchpoints"]]
+    assert (await web.get(where, headers=mine)).status_code == 404, "once"
+    assert await talking.count("audit", "action = 'citizen.export'") == 1
+
+
+async def test_a_copy_ends_after_a_day(talking: Line, script: Script) -> None:
+    resident = await talking.visitor()
+    script.on_turn = lambda asked: WISH
+    await resident.says("my data please")
+    (copy,) = [t.payload["copy"] for t in await resident.written() if "copy" in t.payload]
+    with time_machine.travel(now() + timedelta(hours=25), tick=False):
+        assert await talking.store.archive(resident.address, copy) is None
+
+
+async def test_telegram_brings_the_copy_as_a_document(
+    chat: Resident, script: Script, fake_telegram: telegram.FakeTelegram
+) -> None:
+    script.on_turn = lambda asked: WISH
+    answers = await chat.says("my data please")
+    assert chat.line.city.say("export_started", "en") in answers
+    sent = fake_telegram.sent[-1]
+    assert (sent["method"], sent["chat"]) == ("senddocument", int(chat.address))
+    assert sent["text"] == chat.line.city.say("export_document", "en")
+    assert min(sent["files"].values()) > 1000
+    assert await chat.line.count("attachment") == 0, "no copy of the copy stays"
+    assert await chat.line.count("data_export", "fetched_at IS NOT NULL") == 1
+
+
+async def test_a_text_brings_a_link_that_needs_a_code_sent_to_that_number(
+    phone: Resident, script: Script, web: httpx.AsyncClient, fake_twilio: twilio.FakeTwilio
+) -> None:
+    script.on_turn = lambda asked: WISH
+    answers = await phone.says("my data please")
+    (link,) = re.findall(r"https://\S+/d/\S+", "\n".join(answers))
+    path = link.removeprefix(SITE)
+    page = await web.get(path)
+    assert page.status_code == 200 and page.headers["cache-control"] == "no-store"
+    assert phone.address not in page.text
+    same = {"Origin": SITE, "Sec-Fetch-Site": "same-origin"}
+    assert (await web.post(path, data={"code": "123456"}, headers=same)).status_code == 403
+    before = len(await phone.reads())
+    assert (await web.post(f"{path}/code", headers=same)).status_code == 200
+    await phone.line.work()
+    (words,) = (await phone.reads())[before:]
+    (code,) = re.findall(r"\d{6}", words)
+    assert any(code in str(text) for text in fake_twilio.messages)
+    wrong = f"{(int(code) + 1) % 10**6:06d}"
+    assert (await web.post(path, data={"code": wrong}, headers=same)).status_code == 403
+    got = await web.post(path, data={"code": code}, headers=same)
+    assert got.status_code == 200
+    data_of(zipfile.ZipFile(io.BytesIO(got.content)))
+    assert (await web.post(path, data={"code": code}, headers=same)).status_code == 404, "once"
+    assert (await web.get(path)).status_code == 404
+    assert (await web.get("/d/never-made")).text.count("<form") == 0
+
+
+async def test_five_wrong_codes_close_a_link(phone: Resident, script: Script, web: httpx.AsyncClient) -> None:
+    script.on_turn = lambda asked: WISH
+    answers = await phone.says("my data please")
+    (path,) = re.findall(r"/d/\S+", "\n".join(answers))
+    same = {"Origin": SITE, "Sec-Fetch-Site": "same-origin"}
+    await web.post(f"{path}/code", headers=same)
+    await phone.line.work()
+    code = re.findall(r"\d{6}", (await phone.reads())[-1])[0]
+    for guess in range(5):
+        wrong = f"{(int(code) + 1 + guess) % 10**6:06d}"
+        assert (await web.post(path, data={"code": wrong}, headers=same)).status_code == 403
+    assert (await web.post(path, data={"code": code}, headers=same)).status_code == 403
+    assert (await web.post(f"{path}/code", headers=same)).status_code == 429
+
+
+async def test_nobody_asks_for_copies_without_end(talking: Line, script: Script) -> None:
+    resident = await talking.visitor()
+    script.on_turn = lambda asked: WISH
+    answers = [(await resident.says("my data please"))[-1] for _ in range(4)]
+    assert answers[3] == talking.city.say("export_too_often", "en")
+    assert await talking.count("data_export") == 3
+
+
+async def test_a_browser_that_was_joined_to_a_phone_shows_nothing_of_it(
+    phone: Resident, script: Script
+) -> None:
+    line = phone.line
+    visitor = await line.visitor()
+    await phone.says("Something private by text")
+    await visitor.says("Hello from the library")
+    async with line.database.begin() as session:
+        one, other = (await phone.place()).citizen_id, (await visitor.place()).citizen_id
+        await merging.merge(session, one, other, reason="they showed their passport")
+    before = len(await phone.reads())
+    script.on_turn = lambda asked: WISH
+    answers = await visitor.says("my data please")
+    assert answers[-1] == line.city.say("export_elsewhere", "en")
+    await line.work()
+    assert any("/d/" in words for words in (await phone.reads())[before:])
+    assert not any("copy" in t.payload for t in await visitor.written())
+
+
+async def test_whoever_has_a_number_now_gets_nothing_of_whoever_had_it(
+    phone: Resident, script: Script
+) -> None:
+    await phone.says("My name is nobody's business")
+    former = (await phone.place()).citizen_id
+    with time_machine.travel(now() + timedelta(days=100), tick=False):
+        script.on_turn = lambda asked: WISH
+        await phone.says("my data please")
+        (asked,) = await phone.line.sql("SELECT citizen_id FROM data_export")
+        assert asked[0] != former
+        archive = await copy_of(phone.line, phone)
+    assert "My name is nobody's business" not in archive.read("data.json").decode()
+
+
+async def test_the_schema_is_served_where_the_data_says(web: httpx.AsyncClient) -> None:
+    answer = await web.get(export.SCHEMA_PATH)
+    assert answer.status_code == 200
+    assert answer.content == export.schema()
+    jsonschema.Draft202012Validator.check_schema(answer.json())
