@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -178,7 +178,8 @@ EVENTS = r"""
         CASE WHEN t.direction = 'out' THEN
             (SELECT json_agg(json_build_object('part', d.part, 'parts', d.parts, 'state', d.state,
                     'code', d.code, 'reason', d.reason, 'tries', d.tries,
-                    'possible_duplicate', d.possible_duplicate, 'first_tried_at', d.first_tried_at, 'settled_at', d.settled_at)
+                    'possible_duplicate', d.possible_duplicate,
+                    'first_tried_at', d.first_tried_at, 'settled_at', d.settled_at)
                     ORDER BY d.part, d.id)
              FROM delivery d WHERE d.touchpoint_id = t.id) END AS deliveries,
         (SELECT json_build_object('id', w.id, 'outcome', w.outcome, 'probability', w.probability,
@@ -217,13 +218,11 @@ async def events(session: AsyncSession, ids: Sequence[uuid.UUID]) -> list[Event]
         return []
     rows = await session.execute(_EVENTS, {"ids": list(ids), "oldest": min(ids), "newest": max(ids)})
     return [
-        Event(
-            *row[:12],
-            **{
-                "files": [File(**{**file, "id": uuid.UUID(file["id"])}) for file in row.files or ()],
-                "deliveries": [_part(part) for part in row.deliveries or ()],
-                "answer": None if row.answer is None else _answered(row.answer),
-            },
+        replace(
+            Event(*row[:12]),
+            files=[File(**{**file, "id": uuid.UUID(file["id"])}) for file in row.files or ()],
+            deliveries=[_part(part) for part in row.deliveries or ()],
+            answer=None if row.answer is None else _answered(row.answer),
         )
         for row in rows
     ]
