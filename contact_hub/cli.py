@@ -150,7 +150,7 @@ def _own_parts(pool_size: int) -> Parts:
         raise fail("DATABASE_URL is not set. Start everything with `civicline up`, or set it.", 2)
     parts = Parts(settings, settings.database_url.get_secret_value(), pool_size=pool_size)
     try:
-        _ = parts.city, parts.channels, parts.telling
+        _ = parts.city, parts.schedule, parts.channels, parts.telling
     except CityError as error:
         raise fail(str(error), 2) from None
     return parts

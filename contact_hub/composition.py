@@ -14,6 +14,7 @@ from contact_hub.journey.effects import Writer
 from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.operations.wakeups import Wakeups
+from contact_hub.privacy.schedule import Schedule, schedule_of
 from contact_hub.settings import Settings, SettingsError, libpq_url
 from contact_hub.staff.guard import Guard
 from contact_hub.webhooks.delivery import Telling
@@ -58,6 +59,11 @@ class Parts:
             return registry.load(self.settings)
         except ValueError as error:
             raise SettingsError([str(error)]) from None
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """How long what is kept; raises CityError."""
+        return schedule_of(self.city)
 
     @cached_property
     def neighbours(self) -> Neighbours:

@@ -118,9 +118,21 @@ def kb_check(
     folder: Annotated[Path | None, typer.Argument(help="Default: the city's own knowledge folder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for wrong front matter, expired and doubled articles, broken links, missing translations."""
-    from bot.commands import kb_check as check
+    """Look for wrong front matter, expired and doubled articles, broken links, missing translations.
 
+    And, with the city's own folder, whether city.yml says how long what is kept.
+    """
+    from bot.commands import kb_check as check
+    from contact_hub.city import CityError, load_city
+    from contact_hub.composition import city_folder
+    from contact_hub.privacy.schedule import schedule_of
+    from contact_hub.settings import load_settings
+
+    if folder is None:
+        try:
+            schedule_of(load_city(city_folder(load_settings())))
+        except CityError as error:
+            raise fail(str(error)) from None
     check(folder, as_json)
 
 
