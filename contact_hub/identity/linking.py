@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import select
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens import identity
 from contact_hub.citizens import service as citizens
-from contact_hub.citizens.models import Address, Citizen, Proof
+from contact_hub.citizens.models import Address, Citizen, Conversation, Proof
 from contact_hub.citizens.service import SESSION_CHANNELS
 from contact_hub.identity import codes, merging, suggestions
 from contact_hub.identity.codes import Spent
@@ -33,11 +33,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The outcome, the other address, and the entry of the ledger where there is one."""
+    """The outcome, the other address with its conversation, and the entry of the ledger, where there are."""
 
     outcome: Outcome
     other: Address | None = None
     merge: uuid.UUID | None = None
+    conversation: Conversation | None = None
 
 
 async def by_code(session: AsyncSession, sender: uuid.UUID, code: str, touchpoint: uuid.UUID) -> Link:
@@ -45,7 +46,10 @@ async def by_code(session: AsyncSession, sender: uuid.UUID, code: str, touchpoin
     spent, shown_at = await codes.spend(session, sender, code)
     if spent is not Spent.TAKEN or shown_at is None:
         return Link(Outcome(spent.value))
-    return await _join(session, sender, shown_at, Proof.CODE, touchpoint)
+    # Always in this order: conversations, then the ledger of merges, then addresses.
+    there = await citizens.open_conversation(session, await session.get_one(Address, shown_at))
+    link = await _join(session, sender, shown_at, Proof.CODE, touchpoint)
+    return replace(link, conversation=there)
 
 
 async def by_contact(session: AsyncSession, account: uuid.UUID, number: str, touchpoint: uuid.UUID) -> Link:

@@ -8,7 +8,6 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import InboundKind
-from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Conversation
 from contact_hub.city import City
 from contact_hub.database import new_id
@@ -42,8 +41,8 @@ async def apply(session: AsyncSession, city: City, turn: Turn, *, asks_contact: 
         await _give_code(session, city, turn, asks_contact=asks_contact)
     if turn.code is not None:
         link = await linking.by_code(session, turn.address_id, turn.code, turn.touchpoint_id)
-        if link.outcome is Outcome.LINKED and link.other is not None:
-            notices.append(await _at_the_other(session, city, turn, link, link.other))
+        if link.outcome is Outcome.LINKED and link.other is not None and link.conversation is not None:
+            notices.append(_at_the_other(city, turn, link, link.other, link.conversation))
         _answer(city, turn, link)
     elif turn.contact is not None:
         # Nothing goes to the phone: a text that nobody asked for would be a surprise, and costs money.
@@ -75,9 +74,8 @@ async def _give_code(session: AsyncSession, city: City, turn: Turn, *, asks_cont
     turn.replies.append(reply)
 
 
-async def _at_the_other(session: AsyncSession, city: City, turn: Turn, link: Link, other: Address) -> Notice:
+def _at_the_other(city: City, turn: Turn, link: Link, other: Address, there: Conversation) -> Notice:
     """The same news for the other address, where whoever asked for the code reads it."""
-    there = await citizens.open_conversation(session, other)
     if not turn.language_known and there.language is not None:  # a code is no language
         turn.language = turn.new_language = city.speaks(there.language)
     return Notice(other, there, _done(city, city.speaks(there.language or turn.language), turn.channel, link))

@@ -76,7 +76,7 @@ async def history(line: Line, citizen: uuid.UUID) -> list[str]:
     """What an agent reads of a citizen, oldest first: the residents' own words."""
     async with line.database.begin() as session:
         page = await reading.page(session, citizen, limit=200)
-        return [t.text or t.kind for t, _ in reversed(page.touchpoints) if t.direction == "in"]
+        return [e.text or e.kind for e in reversed(page.events) if e.direction == "in"]
 
 
 async def merge(line: Line, survivor: uuid.UUID, other: uuid.UUID) -> Merge:
@@ -414,7 +414,7 @@ async def test_merge_twenty_messages_undo_and_nothing_is_lost_or_on_the_wrong_si
     # What says so in the survivor's history names nobody.
     async with hub.database.begin() as session:
         page = await reading.page(session, one, limit=200)
-        told = [t.payload for t, _ in page.touchpoints if t.kind == "merge"]
+        told = [e.payload for e in page.events if e.kind == "merge"]
     assert [p["done"] for p in told] == ["undone", "merged"]
     assert all(set(p) == {"merge", "done", "method"} for p in told)
 

@@ -13,6 +13,8 @@ import os
 import uuid
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import psycopg
@@ -34,8 +36,9 @@ from contact_hub.city import City
 from contact_hub.database import new_id
 from contact_hub.identity import codes, linking, merging
 from contact_hub.identity.linking import Outcome
-from contact_hub.privacy import consent
+from contact_hub.privacy import consent, erasure
 from contact_hub.privacy.consent import Origin, Purpose
+from contact_hub.privacy.schedule import schedule_of
 from contact_hub.settings import libpq_url
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline import reading
@@ -48,7 +51,7 @@ AGENT = Viewer("system", "Maria")
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(eq=False)
 class Place:
     """An address as the model knows it."""
 
@@ -73,7 +76,7 @@ class Entry:
 class Word:
     """A yes or a no to a purpose."""
 
-    place: int
+    place: Place
     purpose: Purpose
     yes: bool
 
@@ -123,6 +126,9 @@ class People(RuleBasedStateMachine):
     def citizens(self) -> list[uuid.UUID]:
         return sorted({self.owner(place) for place in self.places})
 
+    def live(self, channel: str | None = None) -> list[Place]:
+        return [p for p in self.places if not p.retired and channel in (None, p.resident.channel)]
+
     def pick(self, things: list[Any], number: int) -> Any:
         return things[number % len(things)]
 
@@ -143,17 +149,17 @@ class People(RuleBasedStateMachine):
         self.places.append(Place(resident, address.id, address.citizen_id, {stored.touchpoint_id}))
 
     @rule(number=st.integers(0, 50))
+    @precondition(lambda self: self.live())
     def write(self, number: int) -> None:
-        place = self.pick([place for place in self.places if not place.retired], number)
+        place = self.pick(self.live(), number)
         stored = self.run(place.resident.does(words="and another thing"))
         place.said.add(stored.touchpoint_id)
 
     @rule(number=st.integers(0, 50), unreachable=st.booleans())
+    @precondition(lambda self: self.live("sms"))
     def number_changes_hands(self, number: int, unreachable: bool) -> None:
         """A number is silent for long or lost, and then somebody writes from it: a stranger, until proved."""
-        place: Place = self.pick(
-            [p for p in self.places if p.resident.channel == "sms" and not p.retired], number
-        )
+        place: Place = self.pick(self.live("sms"), number)
         long_ago = "now() - interval '91 days'"
         change = f"last_inbound_at = {long_ago}, created_at = {long_ago}, verified_at = {long_ago}"
         self.run(
@@ -220,7 +226,7 @@ class People(RuleBasedStateMachine):
                 await say(session, self.city, origin, purpose, language="en")
 
         self.run(work())
-        self.words.append(Word(self.places.index(place), purpose, yes))
+        self.words.append(Word(place, purpose, yes))
 
     # What agents do ----------------------------------------------------------------------------------
 
@@ -255,6 +261,31 @@ class People(RuleBasedStateMachine):
         self.run(work())
         entry.undone = True
 
+    @rule(number=st.integers(0, 50))
+    @precondition(lambda self: len({self.owner(place) for place in self.places}) > 2)
+    def erase(self, number: int) -> None:
+        """A person goes, with every address and every citizen that is them by now."""
+        person = self.pick(self.citizens(), number)
+
+        async def work() -> None:
+            with TemporaryDirectory() as folder:
+                async with self.line.database.begin() as session:
+                    await erasure.erase(
+                        session,
+                        AGENT,
+                        person,
+                        schedule=schedule_of(self.city),
+                        folder=Path(folder),
+                        reason="asked",
+                    )
+
+        self.run(work())
+        gone = [place for place in self.places if self.owner(place) == person]
+        firsts = {place.first for place in gone} | {person}
+        self.words = [word for word in self.words if word.place not in gone]
+        self.places = [place for place in self.places if place not in gone]
+        self.entries = [e for e in self.entries if not {e.survivor, e.absorbed} & firsts]
+
     # What always holds -------------------------------------------------------------------------------
 
     @invariant()
@@ -287,7 +318,7 @@ class People(RuleBasedStateMachine):
             for citizen in self.citizens():
                 mine = [place for place in self.places if self.owner(place) == citizen]
                 page = await reading.page(session, citizen, limit=200)
-                seen = {e.touchpoint.id for e in page.events if e.touchpoint.direction == "in"}
+                seen = {event.id for event in page.events if event.direction == "in"}
                 assert seen == set().union(*(place.said for place in mine))
                 assert await identity.current(session, citizen) == citizen
                 for purpose in consent.ASKED:
@@ -296,7 +327,7 @@ class People(RuleBasedStateMachine):
 
     def _must_not(self, mine: list[Place], purpose: Purpose) -> bool:
         """Whether the last word of these addresses on a purpose is no, or there is none."""
-        said = [w.yes for w in self.words if w.purpose is purpose and self.places[w.place] in mine]
+        said = [w.yes for w in self.words if w.purpose is purpose and w.place in mine]
         return not said or not said[-1]
 
 
@@ -305,8 +336,8 @@ def test_whatever_happens_everybody_keeps_what_is_theirs(module_database_url: st
     run_state_machine_as_test(
         People,
         settings=settings(
-            max_examples=200 if LONG else 12,
-            stateful_step_count=60 if LONG else 30,
+            max_examples=200 if LONG else 6,
+            stateful_step_count=60 if LONG else 25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             # Every step is a journey to a database: making a failure smaller takes minutes.
