@@ -19,6 +19,7 @@ from contact_hub.commands import (
     queue,
     rights,
     safety,
+    search,
     talk,
     webhooks,
 )
@@ -156,7 +157,7 @@ def _own_parts(pool_size: int) -> Parts:
     return parts
 
 
-for group in (talk.app, history.app, privacy.app, rights.app, operations, safety.app):
+for group in (talk.app, history.app, search.app, privacy.app, rights.app, operations, safety.app):
     app.add_typer(group)
 for name, group in (
     ("kb", knowledge.app),
