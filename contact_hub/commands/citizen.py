@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from contact_hub.citizens.models import Address
     from contact_hub.identity.merging import Side
-    from contact_hub.identity.models import Merge
+    from contact_hub.identity.models import Merge, Suggestion
     from contact_hub.staff.access import Viewer
 
 app = typer.Typer(help="Who is who: link, merge, part.", no_args_is_help=True)
@@ -41,15 +41,7 @@ def citizen_show(citizen: Citizen, as_json: Json = False) -> None:
             told = {
                 **_side(side),
                 "merges": [_entry(entry) for entry in await merging.history(session, found)],
-                "suggestions": [
-                    {
-                        "suggestion": s.id,
-                        "likeness": s.likeness,
-                        "citizens": [s.first_id, s.second_id],
-                        "made_at": s.made_at,
-                    }
-                    for s in await suggestions.open_ones(session, found)
-                ],
+                "suggestions": [_likeness(s) for s in await suggestions.open_ones(session, found)],
             }
             await audit.record(session, SYSTEM, "citizen.read", citizen_id=found)
         if as_json:
@@ -139,6 +131,45 @@ def citizen_undo(
     run(work)
 
 
+@app.command("suggestions")
+def citizen_suggestions(as_json: Json = False) -> None:
+    """Show who may be one person: likenesses that prove nothing, the newest first."""
+
+    async def work() -> None:
+        from contact_hub.identity import suggestions
+
+        async with hub() as parts, parts.database.begin() as session:
+            told = [_likeness(found) for found in await suggestions.open_ones(session)]
+        if as_json:
+            show(told)
+            return
+        for like in told:
+            typer.echo(
+                f"{like['suggestion']}  {like['likeness']:15} {like['citizens'][0]}  {like['citizens'][1]}"
+            )
+
+    run(work)
+
+
+@app.command("dismiss")
+def citizen_dismiss(
+    suggestion: Annotated[uuid.UUID, typer.Argument(help="Its id.")], agent: Agent = "City staff"
+) -> None:
+    """Say that the two of a suggestion are not one; the same likeness is not suggested again."""
+
+    async def work() -> None:
+        from contact_hub.audit import service as audit
+        from contact_hub.identity import suggestions
+
+        async with hub() as parts, parts.database.begin() as session:
+            if not await suggestions.dismiss(session, suggestion, _viewer(agent)):
+                raise fail("There is no such suggestion, or it was dismissed before.")
+            await audit.record(session, _viewer(agent), "suggestion.dismissed", subject=str(suggestion))
+        typer.echo("Dismissed.")
+
+    run(work)
+
+
 def _join(first: str, second: str, reason: str, agent: str, as_json: bool, *, by_age: bool = False) -> None:
     async def work() -> None:
         from contact_hub.identity import linking, merging
@@ -222,6 +253,15 @@ def _entry(entry: Merge) -> dict[str, Any]:
         "undone_at": entry.undone_at,
         "undone_by": entry.undone_by,
         "undo_reason": entry.undo_reason,
+    }
+
+
+def _likeness(found: Suggestion) -> dict[str, Any]:
+    return {
+        "suggestion": found.id,
+        "likeness": found.likeness,
+        "citizens": [found.first_id, found.second_id],
+        "made_at": found.made_at,
     }
 
 

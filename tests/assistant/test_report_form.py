@@ -33,6 +33,31 @@ def test_a_first_sentence_fills_kind_and_place_and_begins_the_description(reside
     assert resident.says("thanks")["form"] is None
 
 
+def test_a_place_that_the_city_knows_is_a_button_and_need_not_be_typed(resident: Resident) -> None:
+    known = {"facts": {"returning": True, "reports": [], "known": {"place": "Mill Lane"}}}
+    asked = resident.says("there is graffiti on the school wall", **known)
+    assert asked["asking"] == "place"
+    here = next(choice for choice in asked["messages"][-1]["choices"] if choice["title"] == "=Mill Lane")
+    after = resident.presses({**here, "title": "Mill Lane"}, **known)
+    assert after["asking"] == "description"
+    assert after["unfinished"]["place"] == "Mill Lane"
+
+
+def test_a_report_that_was_left_in_another_conversation_goes_on_here(resident: Resident) -> None:
+    left = {"category": "pothole", "place": "Mill Lane", "beginning": "A deep hole"}
+    facts = {"returning": True, "reports": [], "left_open": left}
+    greeted = resident.says("hello", facts=facts)
+    assert keys(greeted) == ["greet_returning", "report_left_open"]
+    assert greeted["unfinished"] == left
+    resume = greeted["messages"][-1]["choices"][0]
+    resumed = resident.presses(resume)
+    assert (resumed["form"], resumed["asking"]) == ("report_form", "description")
+    assert resident.says("skip")["asking"] == "photo"
+    report = finished(resident.says("no"))
+    assert (report["category"], report["place"]) == ("pothole", "Mill Lane")
+    assert resident.says("thanks")["unfinished"] is None
+
+
 def test_step_by_step_with_buttons(resident: Resident) -> None:
     asked = resident.says("I want to report a problem")
     assert asked["asking"] == "category"

@@ -272,6 +272,20 @@ async def test_short_buttons_share_a_row_and_long_ones_do_not(
     assert fake.sent[0]["rows"] == [2, 1, 1]
 
 
+async def test_telegrams_own_button_asks_for_the_number_in_private_chats_only(
+    fake: telegram.FakeTelegram, channel: Telegram
+) -> None:
+    await channel.send(out("Join your chats.", ask_contact="Share my number"))
+    await channel.send(out("Join your chats.", ask_contact="Share my number", address="-100200300"))
+    await channel.send(
+        out("Well?", ask_contact="Share my number", buttons=(Button("b", "Yes"),), address="4713")
+    )
+    private, group, with_buttons = fake.sent
+    assert private["contact"] == "Share my number"
+    assert (group["contact"], with_buttons["contact"]) == (None, None)
+    assert len(with_buttons["buttons"]) == 1
+
+
 async def test_second_message_waits_for_its_second(fake: telegram.FakeTelegram, channel: Telegram) -> None:
     started = time.monotonic()
     await channel.send(out("one"))

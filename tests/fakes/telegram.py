@@ -270,6 +270,7 @@ class FakeTelegram:
         self._message_ids[chat] += 1
         keyboard = json.loads(given["reply_markup"]) if given.get("reply_markup") else {}
         rows = keyboard.get("inline_keyboard", [])
+        asked = keyboard.get("keyboard", [])
         files = {name: data for name, data in given.items() if isinstance(data, bytes)}
         self.journal.add(
             method=method,
@@ -279,6 +280,7 @@ class FakeTelegram:
             entities=json.loads(given.get("entities") or given.get("caption_entities") or "[]"),
             buttons=[button for row in rows for button in row],
             rows=[len(row) for row in rows],
+            contact=next((key["text"] for row in asked for key in row if key.get("request_contact")), None),
             preview=not json.loads(given.get("link_preview_options") or "{}").get("is_disabled", False),
             files={name: len(data) for name, data in files.items()},
         )
