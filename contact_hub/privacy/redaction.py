@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
 from contact_hub.citizens import service as citizens
-from contact_hub.citizens.models import Address, Citizen
+from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import visible
 from contact_hub.knowledge.models import Answer
 from contact_hub.outbox.models import Delivery
@@ -236,10 +236,13 @@ async def _scrub_question(
 
 
 async def _scrub_copies(session: AsyncSession, redacted: Touchpoint, scrub: Scrub, *, whole: bool) -> int:
-    """What other tables repeat of a conversation: reports, and messages on their way."""
+    """What else repeats a conversation: what it left open, reports, and messages on their way."""
     if redacted.conversation_id is None:
         return 0
-    places = 0
+    conversation = await session.get_one(Conversation, redacted.conversation_id)
+    left_open = _walk(conversation.unfinished, scrub)
+    places = int(left_open != conversation.unfinished)
+    conversation.unfinished = left_open
     reports = await session.execute(
         select(_REPORT).where(_REPORT.c.conversation_id == redacted.conversation_id)
     )
