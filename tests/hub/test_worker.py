@@ -17,15 +17,19 @@ from channels.console import Console
 from channels.web_chat import WebChat
 from contact_hub.city import City
 from contact_hub.database import Database
+from contact_hub.events.kinds import Kind
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.operations import migrate
 from contact_hub.operations.postgres import start
 from contact_hub.settings import libpq_url
+from contact_hub.webhooks import service as webhooks
+from contact_hub.webhooks.delivery import Telling
+from contact_hub.webhooks.reach import Reach
 from contact_hub.worker import Worker
 from tests.conftest import FAST
 from tests.contract.providers import nobody_listens
-from tests.fakes import twilio
-from tests.hub.line import Line, Resident, Script
+from tests.fakes import receiver, twilio
+from tests.hub.line import SECRET_KEY, Line, Resident, Script
 from tests.hub.test_sending import sms_channel
 
 
@@ -35,12 +39,14 @@ async def running(
 ) -> AsyncIterator[Worker]:
     """A worker in this very process, stopped as a signal would stop it."""
     where = script.url if script else nobody_listens()
+    database = Database(url, pool_size=8, secret_key=SECRET_KEY)
     worker = Worker(
-        database=Database(url, pool_size=8),
+        database=database,
         listen_url=libpq_url(url),
         city=city,
         channels={channel.name: channel for channel in (WebChat(), Console(), *more)},
         neighbours=Neighbours(brain_url=where, rasa_url=where, secret="only-among-ourselves"),
+        telling=Telling(database, "https://line.larkhaven.example", Reach.of("127.0.0.0/8")),
     )
     stop = asyncio.Event()
     working = asyncio.create_task(worker.run(stop))
@@ -218,3 +224,29 @@ async def test_a_worker_outlives_a_restart_of_the_database(
         await line.close()
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def test_a_worker_tells_other_systems_and_answers_residents_while_one_of_them_sleeps(
+    line: Line, city: City
+) -> None:
+    with receiver.running() as other, receiver.running() as sleeper:
+        sleeper.slow = 5
+        for system in (other, sleeper):
+            async with line.database.begin() as session:
+                _, secret = await webhooks.add(session, system.url, [Kind.HANDOFF])
+            system.secrets.append(secret)
+        async with running(line.database.url, city):
+            for _ in range(2):
+                resident = await line.visitor()
+                await resident.does(words="I want to talk to a person")
+                assert await asyncio.to_thread(sleeper.arrived.wait, 15)
+
+                async def answered(who: Resident = resident) -> bool:
+                    return bool(await who.reads())
+
+                await until(answered)
+
+            async def told() -> bool:
+                return len(other.received) == 2
+
+            await until(told)
