@@ -59,7 +59,8 @@ def create_app(parts: Parts) -> FastAPI:
         most_mb=int(limits.get("upload_mb", 20)),
         most_files=int(limits.get("uploads_per_message", 5)),
     )
-    app.include_router(web_chat_router(store, options))
+    chat_refusals = errors.described(400, 401, 404, 413, 415, 422, 429, 503)
+    app.include_router(web_chat_router(store, options), responses=chat_refusals)
     app.include_router(api.router(parts))
     app.include_router(api.webhooks.schemas(parts.settings.site_url))
     app.include_router(my_data.router(parts.writer, parts.wakeups))

@@ -51,7 +51,7 @@ async def once(
     mistake of the caller's.
     """
     if key is None:
-        return _answer((await work()).model_dump_json().encode(), status)
+        return _answer((await work()).model_dump_json(by_alias=True).encode(), status)
     who = f"{viewer.kind}:{viewer.id}"
     request = f"{what}\n{'' if asked is None else asked.model_dump_json()}"
     digest = hashlib.sha256(request.encode("utf-8", "replace")).digest()
@@ -70,7 +70,7 @@ async def once(
         assert kept.status is not None
         body = sealer_of(session).unseal(_PURPOSE, kept.body, about)
         return _answer(body, kept.status, {"Idempotent-Replayed": "true"})
-    body = (await work()).model_dump_json().encode()
+    body = (await work()).model_dump_json(by_alias=True).encode()
     await session.execute(
         update(IdempotentAnswer)
         .where(IdempotentAnswer.viewer == who, IdempotentAnswer.key == key)

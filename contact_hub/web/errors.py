@@ -66,6 +66,14 @@ class Refusal(BaseModel):
     fields: list[WrongField] | None = None
 
 
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Says in the API's description which refusals a route may answer."""
+    return {
+        status: {"model": Refusal, "description": REASONS.get(status) or HTTPStatus(status).phrase}
+        for status in statuses
+    }
+
+
 def refusal(
     status: int,
     reason: str = "",
