@@ -34,6 +34,11 @@ _CHORES = {
     "codes shown": _TAKE_OUT.replace("{table}", "touchpoint").replace("{id}", "id"),
     "codes sent": _TAKE_OUT.replace("{table}", "delivery").replace("{id}", "touchpoint_id"),
     "codes": "DELETE FROM link_code WHERE made_at < now() - interval '1 day'",
+    "sessions": "DELETE FROM staff_session WHERE created_at < now() - interval '12 hours'"
+    " OR last_seen_at < now() - interval '30 minutes'",
+    "sign_ins": "DELETE FROM oidc_attempt WHERE expires_at < now()",
+    "throttle": "DELETE FROM throttle WHERE until < now()",
+    "repeated_answers": "DELETE FROM idempotent_answer WHERE created_at < now() - interval '1 day'",
     "invitations": "DELETE FROM invitation WHERE expires_at < now() - interval '7 days'",
 }
 
