@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contact_hub.commands.history import citizen_of
 from contact_hub.commands.shell import Json, fail, hub, run, show
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
-
     from contact_hub.citizens.models import Address
     from contact_hub.identity.merging import Side
     from contact_hub.identity.models import Merge, Suggestion
@@ -36,7 +35,7 @@ def citizen_show(citizen: Citizen, as_json: Json = False) -> None:
         from contact_hub.staff.access import SYSTEM
 
         async with hub() as parts, parts.database.begin() as session:
-            found = await _citizen(session, citizen)
+            found = await citizen_of(session, citizen)
             side = await merging.side(session, found)
             told = {
                 **_side(side),
@@ -67,7 +66,7 @@ def citizen_preview(survivor: Citizen, other: Other, as_json: Json = False) -> N
         async with hub() as parts, parts.database.begin() as session:
             try:
                 found = await merging.preview(
-                    session, await _citizen(session, survivor), await _citizen(session, other)
+                    session, await citizen_of(session, survivor), await citizen_of(session, other)
                 )
             except merging.CannotMerge as error:
                 raise fail(str(error)) from None
@@ -176,7 +175,7 @@ def _join(first: str, second: str, reason: str, agent: str, as_json: bool, *, by
 
         async with hub() as parts, parts.database.begin() as session:
             try:
-                survivor, other = await _citizen(session, first), await _citizen(session, second)
+                survivor, other = await citizen_of(session, first), await citizen_of(session, second)
                 if by_age and survivor != other:
                     survivor, other = await linking.by_age(session, survivor, other)
                 told = _entry(await merging.merge(session, survivor, other, by=_viewer(agent), reason=reason))
@@ -190,26 +189,6 @@ def _join(first: str, second: str, reason: str, agent: str, as_json: bool, *, by
             )
 
     run(work)
-
-
-async def _citizen(session: AsyncSession, which: str) -> uuid.UUID:
-    """The citizen that an id or an address stands for by now; exits where there is none."""
-    from contact_hub.citizens import identity
-    from contact_hub.citizens.service import find_address
-
-    channel, colon, value = which.partition(":")
-    if colon:
-        address = await find_address(session, channel, value)
-        if address is None:
-            raise fail("Nobody ever wrote from this address.")
-        return address.citizen_id
-    try:
-        found = await identity.current(session, uuid.UUID(which))
-    except ValueError:
-        raise fail("This is neither a citizen's id nor an address (channel:value).") from None
-    if found is None:
-        raise fail("There is no such citizen.")
-    return found
 
 
 def _viewer(agent: str) -> Viewer:

@@ -70,7 +70,7 @@ def timeline(
 
 async def citizen_of(session: AsyncSession, which: str) -> uuid.UUID:
     """The citizen whom an argument of a command names; raises typer.Exit."""
-    from contact_hub.citizens.models import Citizen
+    from contact_hub.citizens import identity
     from contact_hub.citizens.service import find_address
 
     channel, colon, value = which.partition(":")
@@ -79,9 +79,10 @@ async def citizen_of(session: AsyncSession, which: str) -> uuid.UUID:
         citizen_id = found.citizen_id if found else uuid.UUID(which)
     except ValueError:
         raise fail("This is neither a citizen's id nor a known address (channel:value).") from None
-    if await session.get(Citizen, citizen_id) is None:
+    now_is = await identity.current(session, citizen_id)
+    if now_is is None:
         raise fail("There is no such citizen.")
-    return citizen_id
+    return now_is
 
 
 def _cursor(before: str | None) -> uuid.UUID | None:

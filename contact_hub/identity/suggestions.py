@@ -48,12 +48,15 @@ async def note(
     )
 
 
+def may_hold_number(words: str) -> bool:
+    """Whether a look for phone numbers is worth its while."""
+    return _DIGITS.search(words) is not None
+
+
 async def from_words(
     session: AsyncSession, citizen_id: uuid.UUID, words: str, region: str | None, touchpoint_id: uuid.UUID
 ) -> None:
     """Suggest whoever writes by SMS from a number that somebody typed."""
-    if not _DIGITS.search(words):
-        return
     found = PhoneNumberMatcher(words[:1000], region, leniency=Leniency.VALID, max_tries=20)
     for match in list(found)[:_MOST_NUMBERS]:
         await from_number(

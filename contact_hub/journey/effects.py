@@ -393,7 +393,8 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
     row = (
         await session.execute(
             select(
-                *(Touchpoint, Conversation, Address, Citizen.language, citizens.suppressed_address()),
+                *(Touchpoint, Conversation, Address, Citizen.language, Citizen.name),
+                citizens.suppressed_address(),
                 consent.informed(city.notice_version),
                 *continuity.seen_before(),
             )
@@ -405,7 +406,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
     ).first()
     if row is None:
         return None
-    touchpoint, conversation, address, citizen_language, suppressed, informed, *seen = row
+    touchpoint, conversation, address, citizen_language, name, suppressed, informed, *seen = row
     language = conversation.language or citizen_language
     turn = Turn(
         touchpoint_id=touchpoint.id,
@@ -434,6 +435,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         suppressed=suppressed,
         written_in=touchpoint.language,
         informed=informed,
+        named=name is not None,
     )
     await continuity.recall(session, turn, *seen)
     await _resolve_choice(session, turn, city)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import InboundKind
@@ -102,13 +101,15 @@ async def _look_alike(session: AsyncSession, city: City, turn: Turn) -> None:
     """Tell agents of a likeness; the resident is told nothing, because a likeness proves nothing."""
     if turn.kind == InboundKind.EDIT or "group_member" in turn.payload:
         return
-    whose = await session.scalar(select(Address.citizen_id).where(Address.id == turn.address_id))
-    if whose is None:
+    words = turn.text if turn.choice is None and suggestions.may_hold_number(turn.text) else ""
+    number = turn.payload.get("phone") if turn.contact is None else None
+    name = None if turn.named else turn.payload.get("profile_name")
+    if not (words or number or name):
         return
-    if turn.choice is None:
-        await suggestions.from_words(session, whose, turn.text, city.region, turn.touchpoint_id)
-    number, name = turn.payload.get("phone"), turn.payload.get("profile_name")
-    if number and turn.contact is None:
+    whose = (await session.get_one(Address, turn.address_id, populate_existing=True)).citizen_id
+    if words:
+        await suggestions.from_words(session, whose, words, city.region, turn.touchpoint_id)
+    if number:
         await suggestions.from_number(session, whose, str(number), turn.touchpoint_id)
     if name:
         await suggestions.from_name(session, whose, str(name), turn.touchpoint_id)

@@ -136,6 +136,7 @@ class Turn:
     written_in: str | None = None  # the language the message was filed under as it came
     informed: bool = True  # whether the privacy notice, as it is now, was shown
     facts: dict[str, Any] = field(default_factory=dict)
+    named: bool = False  # whether the city knows what their account is called
     name: str | None = None  # of a resident who returns, where it is known and may be used
     left_open: LeftOpen | None = None
     choice: dict[str, Any] | None = None
