@@ -29,6 +29,7 @@ from contact_hub.events.models import Webhook, WebhookState
 from contact_hub.handoff import service as handoff
 from contact_hub.operations import metrics
 from contact_hub.operations.queue import LeaseLost
+from contact_hub.privacy.masking import SENSITIVE, mask
 from contact_hub.sealing import Unsealable
 from contact_hub.webhooks import service, signing
 from contact_hub.webhooks.reach import SECONDS, Answer, NotAllowed, NotReached, Reach
@@ -260,7 +261,7 @@ class Telling:
         """The event in CloudEvents' structured JSON mode."""
         data = dict(waiting.data)
         if waiting.words is not None:
-            data["text"] = waiting.words
+            data["text"] = mask(waiting.words, SENSITIVE).text
         return {
             "specversion": "1.0",
             "id": str(waiting.id),
