@@ -68,6 +68,8 @@ async def address_of(
         address = await _undoubted(session, channel, value)
         if address is not None:
             return address, None
+        former = await find_address(session, channel, value)
+    if former is not None:
         await _retire(session, former.id)
     made = await _make_address(session, channel, value, language)
     return made, None if former is None else former.citizen_id

@@ -24,6 +24,7 @@ from contact_hub.database import now
 from contact_hub.journey.turn import Choice, LeftOpen, Reply, Step, Turn
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Purpose
+from contact_hub.privacy.masking import SENSITIVE, mask
 from contact_hub.reports import service as reports
 from contact_hub.reports.models import Report, ReportState
 from contact_hub.timeline.models import ChatSession, Touchpoint
@@ -119,9 +120,15 @@ async def _left_open(session: AsyncSession, turn: Turn) -> LeftOpen:
     for conversation, unfinished in rows:
         if found.report is None and unfinished.get("report"):
             found.report, found.report_in = unfinished["report"], conversation
-        if found.question is None and unfinished.get("question"):
-            found.question, found.question_in = str(unfinished["question"]), conversation
+        if found.question_in is None and unfinished.get("question"):
+            found.question = await _words(session, uuid.UUID(unfinished["question"]))
+            found.question_in = conversation
     return found
+
+
+async def _words(session: AsyncSession, touchpoint_id: uuid.UUID) -> str | None:
+    words = await session.scalar(select(Touchpoint.text).where(Touchpoint.id == touchpoint_id))
+    return mask(words, SENSITIVE).text[:LONGEST_QUESTION] if words else None
 
 
 # The greeting ----------------------------------------------------------------------------------
@@ -172,7 +179,7 @@ async def remember(session: AsyncSession, conversation: Conversation, turn: Turn
     if turn.rasa is not None:
         left["report"] = turn.rasa.unfinished
     if turn.step is Step.REFUSED:
-        left["question"] = turn.text[:LONGEST_QUESTION]
+        left["question"] = str(turn.touchpoint_id)  # not its words: they may be redacted meanwhile
     elif turn.step in {Step.ANSWERED, Step.HANDED_OFF, Step.SEARCHED_WITHOUT_RASA}:
         left["question"] = None
     offered = turn.left_open

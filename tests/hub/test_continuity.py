@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -67,14 +68,14 @@ async def link(one: Resident, other: Resident) -> None:
 
 async def away(line: Line, hours: int = 12) -> None:
     """Let hours pass: a touchpoint's id is its time."""
-    await line.sql("ALTER TABLE touchpoint DISABLE TRIGGER ALL")
     rows = await line.sql("SELECT id FROM touchpoint WHERE direction = 'in'")
     for (id,) in rows:
-        earlier = f"{int(str(id)[:13].replace('-', ''), 16) - hours * 3_600_000:012x}"
+        earlier = uuid.UUID(int=id.int - (hours * 3_600_000 << 80))
+        await line.sql("UPDATE touchpoint SET id = :new WHERE id = :old", new=earlier, old=id)
         await line.sql(
-            "UPDATE touchpoint SET id = CAST(:new AS uuid) WHERE id = :old",
-            new=f"{earlier[:8]}-{earlier[8:]}{str(id)[13:]}",
-            old=id,
+            "UPDATE conversation SET unfinished = CAST(replace(CAST(unfinished AS text), :old, :new) AS jsonb)",
+            new=str(earlier),
+            old=str(id),
         )
 
 
