@@ -38,6 +38,7 @@ IDS = frozenset(
 )  # fmt: skip
 _TOKEN = re.compile(r"\d{6,}:[\w-]{20,}|\bcvl_[\w-]{20,}|\bBearer\s+\S+", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.:/-])\+?\(?\d(?:[\s().-]{0,2}\d){7,15}(?![\w:])")
+_ID = re.compile(r"\w@\w|[A-Za-z]\d|\d[A-Za-z]")
 _QUIET = (
     "uvicorn",
     "uvicorn.error",
@@ -131,11 +132,20 @@ def _frames(trace: TracebackType | None) -> list[str]:
     ]
 
 
+def _without_ids(value: str) -> str:
+    """Masks what a bare run of digits does not show: e-mail addresses, accounts, lettered ids."""
+    if not _ID.search(value):
+        return value
+    from contact_hub.privacy.masking import mask  # it knows many countries, and takes its time to load
+
+    return mask(value).text
+
+
 def _masked(name: str, value: Any) -> Any:
     if name in IDS or name.startswith("_"):  # structlog keeps the foreign record in `_record`
         return value
     if isinstance(value, str):
-        return _NUMBER.sub("[number]", _TOKEN.sub("[token]", value))
+        return _without_ids(_NUMBER.sub("[number]", _TOKEN.sub("[token]", value)))
     if isinstance(value, dict):
         return {key: _masked(str(key), inner) for key, inner in value.items() if key not in PRIVATE}
     if isinstance(value, list | tuple | set | frozenset):

@@ -66,6 +66,20 @@ def test_a_number_is_masked_wherever_it_stands(lines: Lines, leak: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("leak", "secret"),
+    [
+        ("sent to jo@mail.example", "jo@mail"),
+        ("account DE89370400440532013000", "44053"),
+        ("dni 12345678Z", "12345678"),
+        ("RSSMRA85T10A562S", "RSSMRA"),
+    ],
+)
+def test_an_address_an_account_and_an_id_are_masked_too(lines: Lines, leak: str, secret: str) -> None:
+    structlog.get_logger().warning(leak, detail=leak, more=[leak])
+    assert secret not in json.dumps(lines())
+
+
+@pytest.mark.parametrize(
     "harmless",
     ["took 120 ms", "2026-11-22T14:00:00Z", "version 3.11.7", "127.0.0.1:8701", "LH-20261", "30007"],
 )
