@@ -73,7 +73,8 @@ async def away(line: Line, hours: int = 12) -> None:
         earlier = uuid.UUID(int=id.int - (hours * 3_600_000 << 80))
         await line.sql("UPDATE touchpoint SET id = :new WHERE id = :old", new=earlier, old=id)
         await line.sql(
-            "UPDATE conversation SET unfinished = CAST(replace(CAST(unfinished AS text), :old, :new) AS jsonb)",
+            "UPDATE conversation"
+            " SET unfinished = CAST(replace(CAST(unfinished AS text), :old, :new) AS jsonb)",
             new=str(earlier),
             old=str(id),
         )

@@ -527,7 +527,7 @@ async def test_a_number_typed_in_a_chat_only_suggests(hub: Line) -> None:
 
 
 async def test_namesakes_are_suggested_unless_everybody_is_called_so(hub: Line) -> None:
-    named = {"payload": {"profile_name": "Anna Weber"}}
+    named: dict[str, Any] = {"payload": {"profile_name": "Anna Weber"}}
     await do(hub.chatter(1), words="hello", **named)
     await do(hub.chatter(2), words="hello", payload={"profile_name": "anna weber"})
     await do(hub.chatter(3), words="hello", payload={"profile_name": "Anna"})

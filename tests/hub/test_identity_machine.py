@@ -36,6 +36,7 @@ from contact_hub.city import City
 from contact_hub.database import new_id
 from contact_hub.identity import codes, linking, merging
 from contact_hub.identity.linking import Outcome
+from contact_hub.identity.models import Merge
 from contact_hub.privacy import consent, erasure
 from contact_hub.privacy.consent import Origin, Purpose
 from contact_hub.privacy.schedule import schedule_of
@@ -196,7 +197,7 @@ class People(RuleBasedStateMachine):
 
     async def _entry(self, merge: uuid.UUID) -> Entry:
         async with self.line.database.begin() as session:
-            found = await session.get_one(merging.Merge, merge)
+            found = await session.get_one(Merge, merge)
             return Entry(found.id, found.survivor_id, found.absorbed_id)
 
     @rule(number=st.integers(0, 50))
