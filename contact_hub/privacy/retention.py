@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.audit.service import record
+from contact_hub.audit.service import record, shorten
 from contact_hub.city import City, CityError
 from contact_hub.database import Database, now
 from contact_hub.outbox.models import ChannelMemory
@@ -176,6 +176,7 @@ async def _all(database: Database, city: City, folder: Path | None, *, dry_run: 
     lines.append(await _messages(database, schedule["messages"], moment, dry_run=dry_run))
     lines.append(await _conversations(database, schedule, moment, dry_run=dry_run))
     lines.append(await _people(database, schedule, moment, folder))
+    lines.append(await _audit(database, schedule["audit"], moment, dry_run=dry_run))
     return [line for line in lines if not line.rule.forever]
 
 
@@ -338,6 +339,23 @@ async def _erase_silent(
     except (LookupError, Held):  # gone or held since we looked
         return False
     return True
+
+
+async def _audit(database: Database, rule: Rule, at: datetime, *, dry_run: bool) -> Line:
+    """The beginning of the audit, which knows by itself where it begins then."""
+    before = rule.cutoff(at)
+    if before is None:
+        return Line("audit", rule, None)
+    async with database.begin() as session:
+        # A chain is only ever cut from its beginning on.
+        first = await session.scalar(
+            text("SELECT min(number) FROM audit WHERE at >= :before"), {"before": before}
+        )
+        old = "true" if first is None else "t.number < :first"
+        rows = await _count(session, "audit t", old, {} if first is None else {"first": first})
+        if rows and not dry_run:
+            rows = await shorten(session, SYSTEM, before)
+    return Line("audit", rule, before, rows)
 
 
 # Small parts -------------------------------------------------------------------------------------

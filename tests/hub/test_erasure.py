@@ -16,6 +16,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from channels.base.contract import InboundKind, Sent, Upload
+from contact_hub.audit import checking
 from contact_hub.audit.service import record
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Citizen
@@ -30,7 +31,9 @@ from contact_hub.privacy import belongings, counts, erasure, holds, ledger, rete
 from contact_hub.privacy.erasure import Answer, Held
 from contact_hub.privacy.schedule import schedule_of
 from contact_hub.settings import libpq_url
+from contact_hub.staff import service as staff
 from contact_hub.staff.access import SYSTEM, Viewer
+from contact_hub.staff.service import Scope
 from contact_hub.timeline import service as timeline
 from tests.contract import recorded
 from tests.fakes import twilio
@@ -514,3 +517,45 @@ async def test_a_browser_that_was_joined_to_a_phone_erases_nobody(talking: Line,
     answers = await visitor.says("delete all my data")
     assert answers[-1] == talking.city.say("erase_elsewhere", "en")
     assert await visitor.buttons() == []
+
+
+# For the city's own people and systems -----------------------------------------------------------
+
+
+async def test_the_api_says_class_by_class_what_was_erased_and_what_a_rule_keeps(
+    talking: Line, script: Script, web: httpx.AsyncClient
+) -> None:
+    texter = talking.texter(NUMBER)
+    script.on_turn = lambda asked: turn(
+        {"report": {"category": "pothole", "place": CANARY, "description": CANARY, "photo": None}}
+    )
+    await texter.says("There is a hole")
+    citizen = await citizen_of(texter)
+    where = f"/api/v1/citizens/{citizen}/erasure"
+    may = await token(talking, Scope.ERASURES)
+    asked = {"reason": "a letter", "dry_run": True}
+    assert (await web.post(where, json=asked)).status_code == 401
+    refused = await web.post(where, json=asked, headers=await token(talking, Scope.EXPORTS))
+    assert refused.status_code == 403
+    would = (await web.post(where, json=asked, headers=may)).json()
+    assert would["erasure"] is None and await talking.count("citizen") == 1
+    async with talking.database.begin() as session:
+        await holds.add(session, SYSTEM, citizen, "a claim", None)
+    assert (await web.post(where, json={"reason": "a letter"}, headers=may)).status_code == 409
+    async with talking.database.begin() as session:
+        await holds.lift(session, SYSTEM, citizen)
+    done = (await web.post(where, json={"reason": "a letter"}, headers=may)).json()
+    lines = {line["records"]: line for line in done["records"]}
+    assert lines["reports"] == {"records": "reports", "erased": 0, "kept": 1, "rule": "works-record"}
+    assert lines["messages"]["rule"] is None and lines["messages"]["erased"] > 0
+    would_be = {line["records"]: line["erased"] for line in would["records"]}
+    assert would_be["messages"] == lines["messages"]["erased"]
+    assert (await web.post(where, json=asked, headers=may)).status_code == 404
+    assert await talking.count("audit", "action = 'citizen.erase' AND citizen_id IS NULL") == 1
+    assert (await checking.verify(talking.database)).faults == []
+
+
+async def token(line: Line, *scopes: Scope) -> dict[str, str]:
+    async with line.database.begin() as session:
+        made = await staff.create_token(session, "test", scopes)
+    return {"Authorization": f"Bearer {made}"}

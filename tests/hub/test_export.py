@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 import tracemalloc
+import uuid
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,6 +24,8 @@ from contact_hub.citizens import service as citizens
 from contact_hub.database import now
 from contact_hub.identity import merging
 from contact_hub.privacy import export
+from contact_hub.staff import service as staff
+from contact_hub.staff.service import Scope
 from contact_hub.timeline import service as timeline
 from tests.contract import recorded
 from tests.fakes import telegram, twilio
@@ -354,3 +357,29 @@ async def test_the_schema_is_served_where_the_data_says(web: httpx.AsyncClient) 
     assert answer.status_code == 200
     assert answer.content == export.schema()
     jsonschema.Draft202012Validator.check_schema(answer.json())
+
+
+# For the city's own people and systems -----------------------------------------------------------
+
+
+async def test_the_api_gives_a_copy_to_a_token_that_may_have_it(
+    talking: Line, web: httpx.AsyncClient
+) -> None:
+    resident = await talking.visitor()
+    await resident.says("Only I know this")
+    citizen = (await resident.place()).citizen_id
+    where = f"/api/v1/citizens/{citizen}/export"
+    assert (await web.get(where)).status_code == 401
+    assert (await web.get(where, headers=await token(talking, Scope.TIMELINE_READ))).status_code == 403
+    may = await token(talking, Scope.EXPORTS)
+    answer = await web.get(where, headers=may)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/zip"
+    data_of(zipfile.ZipFile(io.BytesIO(answer.content)))
+    assert (await web.get(f"/api/v1/citizens/{uuid.uuid4()}/export", headers=may)).status_code == 404
+    assert await talking.count("audit", "action = 'citizen.export' AND citizen_id = :c", c=citizen) == 1
+
+
+async def token(line: Line, *scopes: Scope) -> dict[str, str]:
+    async with line.database.begin() as session:
+        made = await staff.create_token(session, "test", scopes)
+    return {"Authorization": f"Bearer {made}"}
