@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException
@@ -50,10 +50,10 @@ class ErasureOut(BaseModel):
 
 
 class HoldIn(BaseModel):
-    """Which matter it is for, and until when; without `until` it lasts until it is lifted."""
+    """Which matter it is for, and its last day; without `until` it lasts until it is lifted."""
 
     reason: Reason
-    until: datetime | None = None
+    until: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2200, 1, 1))] | None = None
 
 
 class HoldOut(BaseModel):
@@ -133,9 +133,8 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
         """Keep everything of a citizen, whoever asks and however old it gets."""
         async with parts.database.begin() as session:
             await permission.citizen(session, viewer, citizen)
-            until = wanted.until
-            if until is not None and until.tzinfo is None:
-                until = until.replace(tzinfo=parts.city.zone)
+            last = wanted.until
+            until = None if last is None else datetime.combine(last, time.max, parts.city.zone)
             return _out([await holds.add(session, viewer, citizen, wanted.reason, until)])[0]
 
     @routes.delete("/citizens/{citizen}/holds", responses=MISSING)
