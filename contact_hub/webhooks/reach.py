@@ -54,7 +54,11 @@ class Reach:
 
     async def check(self, url: str) -> None:
         """Raise NotAllowed, or NotReached when the name has no address."""
-        await self._address(url)
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self._address(url)
+        except TimeoutError:
+            raise NotReached(f"its name was not found within {self.seconds:.0f} seconds") from None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post once; raises NotAllowed and NotReached."""
@@ -79,7 +83,7 @@ class Reach:
             found = [
                 ipaddress.ip_address(address) for address in await self.resolve(parts.hostname or "", port)
             ]
-        except OSError:
+        except (OSError, UnicodeError):  # the latter for a name that can be none
             raise NotReached(f"the name {parts.hostname} has no address") from None
         if not found:
             raise NotReached(f"the name {parts.hostname} has no address")
@@ -102,7 +106,8 @@ def _parts(url: str) -> tuple[SplitResult, int]:
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
+        httpx.URL(url)  # whose rules are stricter, and which is to post there
+    except (ValueError, httpx.InvalidURL):
         raise NotAllowed("This is not a web address.") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise NotAllowed("This is not a web address: it needs https:// and a name.")

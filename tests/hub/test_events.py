@@ -353,6 +353,8 @@ def resolving(*addresses: str) -> Callable[[str, int], Any]:
         ("ftp://host.example/hook", ["93.184.215.14"]),
         ("https:///hook", ["93.184.215.14"]),
         ("https://host.example:99999/hook", ["93.184.215.14"]),
+        ("https://[::1/hook", ["93.184.215.14"]),
+        ("https://exa mple\x7f/hook", ["93.184.215.14"]),
     ],
 )
 async def test_inner_machines_and_odd_addresses_are_not_posted_to(url: str, addresses: list[str]) -> None:
@@ -394,6 +396,8 @@ async def test_a_name_without_an_address_is_tried_again(line: Line, hooks: Hooks
 
     with pytest.raises(NotReached):
         await Reach(resolve=nobody).post("https://gone.example/hook", b"{}", {})
+    with pytest.raises((NotReached, NotAllowed)):
+        await Reach().check(f"https://{'a' * 70}.example/hook")
 
 
 async def test_a_test_event_says_how_it_was_answered(line: Line, hooks: Hooks, other: Receiver) -> None:
