@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import structlog
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
@@ -37,7 +37,7 @@ UNDER_WAY = timedelta(minutes=10)
 # Signatures that only the provider can make: none that the client's own secret would make.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _PURPOSE = "oidc verifier"
-_TIMEOUT = httpx.Timeout(5.0)
+_TIMEOUT = 5.0  # seconds
 _KEEP = 3600.0  # seconds the provider's description is believed
 
 
@@ -83,13 +83,13 @@ class Provider:
             return dict(self._known["metadata"])
         address = f"{self.issuer}/.well-known/openid-configuration"
         try:
-            async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
+            async with httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
                 metadata = (await client.get(address)).raise_for_status().json()
                 # Whoever answers there must be who we were told to trust.
                 if str(metadata["issuer"]).rstrip("/") != self.issuer:
                     raise NotSignedIn("The sign-in service calls itself by another name than it should.")
                 metadata["keys"] = (await client.get(metadata["jwks_uri"])).raise_for_status().json()
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
             log.warning("oidc.away", error=type(error).__name__)
             raise NotSignedIn("The sign-in service does not answer. Please try again in a moment.") from None
         self._known.update(metadata=metadata, at=time.monotonic())
@@ -189,7 +189,7 @@ async def _claims(provider: Provider, code: str, nonce: str, verifier: str) -> M
             {"nonce": nonce, "client_id": provider.client_id, "access_token": token.get("access_token")},
         )
         claims.validate(leeway=60)
-    except (OAuthError, JoseError, httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+    except (OAuthError, JoseError, httpx2.HTTPError, ValueError, KeyError) as error:
         log.warning("oidc.refused", error=type(error).__name__)
         raise NotSignedIn("The sign-in service did not vouch for you. Please begin again.") from None
     return dict(claims)
