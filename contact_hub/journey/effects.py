@@ -453,7 +453,8 @@ async def _resolve_choice(session: AsyncSession, turn: Turn, city: City) -> None
         if offer is None or offer.address_id != turn.address_id:
             return
         number = named[1]
-    elif (number := _chosen(turn, city)) is not None:
+    elif (chosen := _chosen(turn, city)) is not None:
+        number = chosen
         offer = await session.scalar(
             select(Touchpoint)
             .where(
@@ -479,4 +480,5 @@ def _chosen(turn: Turn, city: City) -> int | None:
     words = turn.text.strip()
     if words.isdecimal() and len(words) <= 2:
         return int(words)
-    return {True: 1, False: 2}.get(city.yes_or_no(words)) if len(words) <= 20 else None
+    answer = city.yes_or_no(words) if len(words) <= 20 else None
+    return None if answer is None else 1 if answer else 2

@@ -27,7 +27,7 @@ from contact_hub.journey.rights import ARCHIVE
 from contact_hub.journey.turn import Reply
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.privacy import copies, export
-from contact_hub.privacy.copies import Copy
+from contact_hub.privacy.records import DataExport
 from contact_hub.staff.access import Viewer
 from contact_hub.web.languages import preferred
 from contact_hub.web.templates import environment_of
@@ -98,7 +98,7 @@ def router(writer: Writer, wakeups: Wakeups) -> APIRouter:
     return routes
 
 
-async def fetched(writer: Writer, copy: Copy) -> IO[bytes] | None:
+async def fetched(writer: Writer, copy: DataExport) -> IO[bytes] | None:
     """The archive in a file that has no name and is gone once it is closed; None when somebody was faster.
 
     The copy is used up first: two requests at once do not both get it.
@@ -133,7 +133,7 @@ def download() -> dict[str, str]:
     return {**_SECRET, "Content-Disposition": f'attachment; filename="{ARCHIVE}"'}
 
 
-async def _language(session: AsyncSession, copy: Copy, city: City) -> str:
+async def _language(session: AsyncSession, copy: DataExport, city: City) -> str:
     citizen = await session.get(Citizen, copy.citizen_id)
     return city.speaks(None if citizen is None else citizen.language)
 

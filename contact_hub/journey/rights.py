@@ -28,7 +28,7 @@ from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.privacy import copies, erasure, export
-from contact_hub.privacy.copies import Copy
+from contact_hub.privacy.records import DataExport
 from contact_hub.privacy.erasure import Held
 from contact_hub.privacy.schedule import schedule_of
 from contact_hub.staff.access import Viewer
@@ -106,7 +106,7 @@ class Rights:
         async with self.writer.database.begin() as session:
             await queue.lock(session, task.conversation_id)
             await queue.hold(session, task)
-            found = await session.get(Copy, uuid.UUID(task.payload["export"]))
+            found = await session.get(DataExport, uuid.UUID(task.payload["export"]))
             address = None if found is None else await session.get(Address, found.address_id)
             usable = (
                 found is not None
@@ -195,7 +195,7 @@ class Rights:
         async with self.writer.database.begin() as session:
             conversation = await citizens.lock_conversation(session, task.conversation_id)
             await queue.complete(session, task)
-            found = await session.get_one(Copy, copy_id)
+            found = await session.get_one(DataExport, copy_id)
             token = await copies.link(session, found)
             language = self.writer.city.speaks(conversation.language)
             until = self.writer.city.moment(found.expires_at, language)

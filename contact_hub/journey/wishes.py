@@ -26,7 +26,7 @@ from contact_hub.database import now
 from contact_hub.handoff import service as handoff
 from contact_hub.journey.turn import Choice, Reply, Step, Turn
 from contact_hub.privacy import copies, holds
-from contact_hub.privacy.copies import Copy
+from contact_hub.privacy.records import DataExport
 from contact_hub.staff.access import Viewer
 
 LAST_LOOK = timedelta(seconds=60)  # for reading our last words where they are read from our own tables
@@ -122,7 +122,7 @@ async def _copy(
             touchpoint_id=turn.touchpoint_id,
         )
         return []
-    made: Copy = await copies.ask(session, turn.citizen_id, target.id)
+    made: DataExport = await copies.ask(session, turn.citizen_id, target.id)
     await record(
         session, resident(turn), "citizen.export asked", citizen_id=turn.citizen_id, subject=str(made.id)
     )

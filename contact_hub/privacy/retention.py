@@ -130,7 +130,7 @@ async def run(database: Database, city: City, folder: Path) -> list[Line]:
     lines = await _all(database, city, folder, dry_run=False)
     async with database.begin() as session:
         gone = {line.records: line.rows for line in lines if line.rows}
-        await record(session, SYSTEM, "retention", **gone)
+        await record(session, SYSTEM, "retention", removed=gone)
     log.info("retention.done", **gone)
     return lines
 
