@@ -212,6 +212,14 @@ class City:
                 return str(department["key"])
         return None
 
+    def department_for(self, article: str) -> str | None:
+        """The department that answers for an article, by its topic: the first part of its id."""
+        topic = article.partition("/")[0]
+        for department in self.settings.get("departments", ()):
+            if topic and topic in (department.get("topics") or ()):
+                return str(department["key"])
+        return None
+
     def category(self, key: str, language: str | None) -> str:
         """A kind of problem in a language, as a clerk named it."""
         for category in self.settings.get("report_categories", ()):

@@ -149,6 +149,7 @@ async def say(
         payload["answer"] = await _keep_answer(
             session, reply.answer, touchpoint_id, in_reply_to, question, language
         )
+        _assign(conversation, writer.city.department_for(_first_article(reply.answer)))
     if reply.choices:
         payload["buttons"] = [
             {
@@ -219,6 +220,18 @@ async def pressed_title(session: AsyncSession, press: Touchpoint) -> str:
         return ""
     buttons = offer.payload.get("buttons") or []
     return str(buttons[named[1] - 1]["title"]) if 1 <= named[1] <= len(buttons) else ""
+
+
+def _first_article(found: dict[str, Any]) -> str:
+    """The article an answer rests on; none where it is no answer."""
+    passages = found.get("passages") or [{}]
+    return str(passages[0].get("article") or "") if found["outcome"] == "answered" else ""
+
+
+def _assign(conversation: Conversation, department: str | None) -> None:
+    """Let a talk with the bot be the matter of what was last spoken of; with a person it stays theirs."""
+    if department is not None and conversation.state == ConversationState.BOT:
+        conversation.department = department
 
 
 async def _keep_answer(
@@ -347,6 +360,7 @@ async def _report(session: AsyncSession, writer: Writer, conversation: Conversat
         photo_id=uuid.UUID(asked["photo"]) if asked.get("photo") else None,
         department=writer.city.department_of(str(asked["category"])),
     )
+    _assign(conversation, report.department)
     await timeline.record(
         session,
         address_id=turn.address_id,

@@ -26,7 +26,7 @@ from contact_hub.staff.service import make
 from contact_hub.staff.sessions import Browser
 from contact_hub.staff.tokens import create_token
 from tests.hub.conftest import PUBLIC_URL
-from tests.hub.line import Line, Resident
+from tests.hub.line import Line, Resident, Script, found, passage, turn
 
 CANARY = "canaryword"
 UNKNOWN = uuid.UUID("01990000-0000-7000-8000-000000000000")
@@ -413,3 +413,20 @@ async def test_what_was_refused_is_tried_anew_with_the_same_key(line: Line, worl
     assert (refused.status_code, "Ana" in refused.json()["reason"]) == (409, True)
     await line.sql("UPDATE conversation SET holder = 'all' WHERE id = :t", t=world.own.ids["conversation"])
     assert (await world.web.post(path, headers=head, json={"text": "Good day"})).status_code == 202
+
+
+async def test_a_talk_belongs_to_the_department_whose_matter_was_last_spoken_of(
+    talking: Line, script: Script
+) -> None:
+    phone = talking.texter()
+    script.on_turn = lambda asked: turn({"answer": found("answered", passage())})
+    await phone.says("When is my recycling collected?")
+    assert (await phone.conversation()).department == "waste"
+    script.on_turn = lambda asked: turn(
+        {"report": {"category": "pothole", "place": "Mill Lane", "description": "Deep", "photo": None}}
+    )
+    await phone.says("There is a pothole in Mill Lane")
+    assert (await phone.conversation()).department == "roads"
+    script.on_turn = lambda asked: turn({"answer": found("refused", passage())})
+    await phone.says("What is love?")
+    assert (await phone.conversation()).department == "roads"
