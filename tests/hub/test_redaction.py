@@ -193,8 +193,8 @@ async def _rasa_remembers(resident: Resident, words: str) -> None:
     line = resident.line
     await line.sql("CREATE SCHEMA IF NOT EXISTS assistant")
     await line.sql(
-        "CREATE TABLE IF NOT EXISTS assistant.tracker (conversation text PRIMARY KEY, revision bigint NOT NULL,"
-        " events text NOT NULL, changed_at timestamptz NOT NULL DEFAULT now())"
+        "CREATE TABLE IF NOT EXISTS assistant.tracker (conversation text PRIMARY KEY,"
+        " revision bigint NOT NULL, events text NOT NULL, changed_at timestamptz NOT NULL DEFAULT now())"
     )
     await line.sql(
         "CREATE TABLE IF NOT EXISTS assistant.turn (conversation text NOT NULL, touchpoint text NOT NULL,"
