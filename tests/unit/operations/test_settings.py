@@ -104,6 +104,9 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@h/d")
     if name == "telegram_webhook_secret":
         monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "123456:abc")
+    if name == "oidc_client_secret":
+        monkeypatch.setenv("OIDC_ISSUER", "https://login.larkhaven.example")
+        monkeypatch.setenv("OIDC_CLIENT_ID", "civicline")
     if name == "twilio_auth_token":
         monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC1")
         monkeypatch.setenv("TWILIO_FROM", "+15550100")
