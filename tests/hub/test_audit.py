@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import psycopg
@@ -29,7 +30,7 @@ COLUMNS = ("at", "viewer_kind", "viewer_id", "viewer_name", "action", "citizen_i
            "words_digest", "key_mark", "mac")  # fmt: skip
 
 
-async def write(line: Line, count: int, viewer: Viewer = ANA, **details: object) -> uuid.UUID:
+async def write(line: Line, count: int, viewer: Viewer = ANA, **details: Any) -> uuid.UUID:
     """Write entries about one citizen, each in a transaction of its own."""
     citizen = uuid.uuid4()
     for number in range(count):
@@ -107,7 +108,13 @@ async def test_residents_messages_write_no_entry_and_take_no_lock_of_it(line: Li
 
 
 async def test_odd_words_do_not_break_the_chain(line: Line) -> None:
-    odd = {"nul": "a\x00b", "half": "\ud800", "deep": [{"a": (1, None, True)}], "big": 2**70, "part": 0.1}
+    odd: dict[str, Any] = {
+        "nul": "a\x00b",
+        "half": "\ud800",
+        "deep": [{"a": (1, None, True)}],
+        "big": 2**70,
+        "part": 0.1,
+    }
     async with line.database.begin() as session:
         await audit.record(session, Viewer("token", "x\x00y"), "odd", subject="\x00\udfff", **odd)
     assert await faults(line) == []
@@ -312,7 +319,7 @@ def _tamper(connection: psycopg.Connection[tuple[object, ...]], kind: str, first
         connection.execute("UPDATE audit SET number = -number WHERE number > %(a)s", both)
         connection.execute("UPDATE audit SET number = 1 - number WHERE number < 0", both)
         connection.execute(
-            f"INSERT INTO audit SELECT %(a)s + 1, {', '.join(COLUMNS)} FROM audit WHERE number = %(b)s"  # type: ignore[arg-type]
+            f"INSERT INTO audit SELECT %(a)s + 1, {', '.join(COLUMNS)} FROM audit WHERE number = %(b)s"
             " ON CONFLICT DO NOTHING",
             both,
         )
@@ -320,7 +327,7 @@ def _tamper(connection: psycopg.Connection[tuple[object, ...]], kind: str, first
         columns = COLUMNS if kind == "copy" else (kind,)
         setting = ", ".join(f"{column} = o.{column}" for column in columns)
         connection.execute(
-            f"UPDATE audit a SET {setting} FROM audit o WHERE a.number = %(a)s AND o.number = %(b)s",  # type: ignore[arg-type]
+            f"UPDATE audit a SET {setting} FROM audit o WHERE a.number = %(a)s AND o.number = %(b)s",
             both,
         )
 

@@ -500,7 +500,14 @@ async def test_a_token_is_made_listed_and_revoked(line: Line, browser: httpx.Asy
     await hire(line, "Ada", Role.ADMIN)
     await sign_in(browser, "Ada")
     form: dict[str, Any] = {"label": "Call centre", "scopes": ["queue:read"], "days": "30"}
-    for wrong in ({"days": "0"}, {"days": "x"}, {"scopes": []}, {"scopes": ["all"]}, {"label": " "}):
+    mistakes: list[dict[str, Any]] = [
+        {"days": "0"},
+        {"days": "x"},
+        {"scopes": []},
+        {"scopes": ["all"]},
+        {"label": " "},
+    ]
+    for wrong in mistakes:
         assert (await browser.post("/staff/tokens", data={**form, **wrong})).status_code == 422
     made = (await browser.post("/staff/tokens", data=form)).text
     (token,) = re.findall(r"cvl_[\w-]+", made)
