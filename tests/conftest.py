@@ -21,14 +21,11 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 TEMPLATE = "migrated"
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the browser's tests last.
-
-    Playwright keeps an event loop running in the main thread for as long as its browser lives, and no
-    other can run beside it.
-    """
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+    """Keeps together what shares something expensive: the running line, or what a folder sets up once."""
+    for item in items:
+        whole = "line" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("line" if whole else item.path.parent.name))
 
 
 @pytest.fixture(scope="session")

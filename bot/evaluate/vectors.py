@@ -1,8 +1,11 @@
 """Keep passage vectors between measurements: embedding takes minutes, measuring takes seconds."""
 
 import hashlib
+import multiprocessing
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import numpy as np
 from bot.evaluate.files import Progress, silent
 from bot.knowledge.embeddings import Embedder, Role, Vectors
 
-GROUP = 32
+GROUP = 16
 
 
 class VectorStore:
@@ -32,15 +35,16 @@ class VectorStore:
         missing = {key: (text, language) for key, text, language in passages if key not in known}
         # Neighbours of one length share a group without padding.
         waiting = sorted(missing.items(), key=lambda item: len(item[1][0]))
-        for at in range(0, len(waiting), GROUP):
-            group = waiting[at : at + GROUP]
-            texts = [text for _, (text, _) in group]
-            rows = self._embedder.encode(texts, Role.PASSAGE, [language for _, (_, language) in group])
+        groups = [waiting[at : at + GROUP] for at in range(0, len(waiting), GROUP)]
+        computed = _compute(self._embedder, [[passage for _, passage in group] for group in groups])
+        done = 0
+        for group, rows in zip(groups, computed, strict=True):
             for (key, _), row in zip(group, rows, strict=True):
                 known[key] = row
                 self._database.execute("INSERT OR REPLACE INTO vector VALUES (?, ?)", (key, row.tobytes()))
             self._database.commit()
-            progress("embedding passages", min(at + GROUP, len(waiting)), len(waiting))
+            done += len(group)
+            progress("embedding passages", done, len(waiting))
         if not keys:
             return np.empty((0, self._embedder.dimensions), dtype=np.float32)
         return np.stack([known[key] for key in keys])
@@ -55,3 +59,27 @@ class VectorStore:
     def _get(self, key: bytes) -> Vectors | None:
         row = self._database.execute("SELECT value FROM vector WHERE key = ?", (key,)).fetchone()
         return None if row is None else np.frombuffer(row[0], dtype=np.float32)
+
+
+_shared: Embedder | None = None  # what the processes of a pool find when they begin as copies of this one
+
+
+def _compute(embedder: Embedder, groups: Sequence[list[tuple[str, str]]]) -> Iterator[Vectors]:
+    """Yield the rows of each group of (text, language) in order, with one process per core."""
+    cores = min(len(os.sched_getaffinity(0)), len(groups) // 2)
+    if cores < 2:
+        yield from (_rows(embedder, group) for group in groups)
+        return
+    global _shared  # noqa: PLW0603 - a copied process has no other way to the models it already holds
+    _shared = embedder
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("fork")) as crew:
+        yield from crew.map(_rows_of_shared, groups)
+
+
+def _rows_of_shared(group: list[tuple[str, str]]) -> Vectors:
+    assert _shared is not None
+    return _rows(_shared, group)
+
+
+def _rows(embedder: Embedder, group: list[tuple[str, str]]) -> Vectors:
+    return embedder.encode([text for text, _ in group], Role.PASSAGE, [language for _, language in group])

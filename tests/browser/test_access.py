@@ -151,8 +151,28 @@ def test_arabic_reads_from_right_to_left(go: Go) -> None:
     visit.say("in English please")
     mine = visit.part(".citizen .text")
     expect(mine).to_have_count(2)
-    directions = [text.evaluate("text => getComputedStyle(text).direction") for text in mine.all()]
-    assert directions == ["rtl", "ltr"]
+    expect(mine.nth(0)).to_have_css("direction", "rtl")
+    expect(mine.nth(1)).to_have_css("direction", "ltr")
+
+
+def test_an_english_quote_in_an_arabic_answer_reads_from_left_to_right(go: Go) -> None:
+    visit = go("/?lang=ar")
+    visit.open_chat()
+    visit.say(QUESTIONS["ar"])
+    answer = visit.part(".bot .text").filter(has_text="Recycling")
+    where = """text => {
+      const words = document.createTreeWalker(text, NodeFilter.SHOW_TEXT).nextNode();
+      const left = place => {
+        const range = document.createRange();
+        range.setStart(words, place);
+        range.setEnd(words, place + 1);
+        return range.getBoundingClientRect().left;
+      };
+      const stop = words.data.indexOf(".\\n");
+      return [left(stop - 1), left(stop)];
+    }"""
+    last_letter, full_stop = answer.evaluate(where)
+    assert full_stop > last_letter
 
 
 def test_who_asks_for_less_motion_gets_none(go: Go) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from twilio.request_validator import RequestValidator
 
 from tests.contract.providers import nobody_listens
 from tests.fakes import server, telegram, twilio
+from tests.waiting import until
 
 
 class Hook:
@@ -60,12 +61,6 @@ def bot() -> Iterator[telegram.FakeTelegram]:
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
         yield client
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - the fake lives in another thread
-            await asyncio.sleep(0.01)
 
 
 async def test_webhook_gets_each_chats_updates_in_order_until_a_2xx(

@@ -53,6 +53,7 @@ from tests.contract import recorded
 from tests.contract.test_telegram import Notebook
 from tests.fakes import server as servers
 from tests.fakes import twilio
+from tests.waiting import until
 
 ANA = "+15551230001"
 DELIVERY = "0190e7c0-0000-7000-8000-000000000042"
@@ -148,12 +149,6 @@ async def channel(fake: twilio.FakeTwilio, hub: Hub, hub_server: tuple[Hub, str]
 
 def out(text: str = "Your bin is collected on Tuesday.", address: str = ANA, **more: Any) -> Outbound:
     return Outbound(DELIVERY, address, text, first_tried_at=datetime.now(UTC), **more)
-
-
-async def until(true: Any) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - the fake lives in another thread
-            await asyncio.sleep(0.01)
 
 
 # Switching on

@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ from channels.base.errors import NotAuthentic, PermanentFailure, TemporaryFailur
 from channels.telegram import OVERALL, PER_GROUP, Telegram
 from tests.contract import recorded
 from tests.fakes import telegram
+from tests.waiting import until
 
 CHAT = 4711
 
@@ -101,12 +102,6 @@ async def take(channel: Telegram, memory: Notebook, count: int) -> list[Inbound]
                 break
     await polled.aclose()  # type: ignore[attr-defined]
     return found
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - the fake lives in another thread
-            await asyncio.sleep(0.01)
 
 
 # Switching on
