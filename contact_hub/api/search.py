@@ -122,7 +122,7 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
         since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
         until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
         order: Order = Order.NEWEST,
-        cursor: Annotated[Words | None, Query(max_length=60)] = None,
+        cursor: Annotated[Words | None, Query(max_length=90)] = None,
         limit: Annotated[int, Query(ge=1, le=50)] = 20,
     ) -> SearchOut:
         """Everything ever said that this viewer may see, and citizens by name or address."""

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, cast, func, literal, select, text
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Address, Citizen
@@ -21,6 +20,7 @@ from contact_hub.search.query import LONGEST, CannotSearch, parse
 from contact_hub.search.walking import Filters, Walk
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline.models import Touchpoint
+from contact_hub.timeline.reading import OLDEST
 from contact_hub.timeline.words import CONFIGURATIONS, PLAIN, SHORTEST_NUMBER, configuration, fold
 
 CANDIDATES = 2000  # the newest matches, among which the most relevant are chosen
@@ -65,45 +65,58 @@ async def search(
 ) -> Found:
     """Find touchpoints of citizens whom this viewer may see; raises CannotSearch."""
     query = parse(typed)
-    before, skip = _read(cursor)
+    at = _read(cursor)
     wanted = await _compiled(session, query.strict, filters)
     if not wanted:
         return Found([], None)
     ranked = order is Order.RELEVANCE
-    words = cast(literal(wanted), TSQUERY)
-    walk = await walking.prepare(session, viewer, words, filters, ranked=ranked)
+    walk = await walking.prepare(session, viewer, wanted, filters, ranked=ranked)
     if ranked:
-        ids, following = await _most_relevant(session, walk, before, skip, limit)
+        ids, following = await _most_relevant(session, walk, at, limit)
     else:
-        ids, following = await _newest(session, walk, before, limit)
-    return Found(await _hits(session, ids, await _compiled(session, query.loose, filters)), following)
+        ids, following = await _newest(session, walk, at.before, limit)
+    loose = " | ".join((await _compiled(session, query.loose, filters)).values())
+    return Found(await _hits(session, ids, loose), following)
 
 
 _COMPILE = text("""
-    SELECT DISTINCT q::text FROM unnest(CAST(:configurations AS regconfig[])) AS c, to_tsquery(c, :words) AS q
-    WHERE querytree(q) NOT IN ('', 'T') ORDER BY 1
+    SELECT c::text, q::text FROM unnest(CAST(:configurations AS regconfig[])) AS c, to_tsquery(c, :words) AS q
+    WHERE querytree(q) NOT IN ('', 'T')
 """)
 
 
-async def _compiled(session: AsyncSession, words: str, filters: Filters) -> str:
-    """A query that fits texts of every language; empty when no language has anything to look for.
+async def _compiled(session: AsyncSession, words: str, filters: Filters) -> dict[str, str]:
+    """What each language makes of a query; empty when none of them has anything to look for.
 
     "die" is an article in German and a verb in English: each language leaves out its own stop words.
     Where nothing is left but exclusions (querytree says T), the language is left out.
     """
     wanted = {configuration(language) for language in filters.languages}
     known = sorted(wanted or {PLAIN, *CONFIGURATIONS.values()})
-    rows = await session.scalars(_COMPILE, {"configurations": known, "words": words})
-    return " | ".join(f"({row})" for row in rows)
+    rows = await session.execute(_COMPILE, {"configurations": known, "words": words})
+    return {row[0]: row[1] for row in rows}
 
 
-def _read(cursor: str | None) -> tuple[uuid.UUID | None, int]:
-    """Where to go on: below an id, or so many places behind it in order of relevance."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where to go on: below an id; in order of relevance behind so many of those down to another id."""
+
+    before: uuid.UUID | None = None
+    skip: int = 0
+    down_to: uuid.UUID | None = None
+
+
+def _read(cursor: str | None) -> _Place:
     if cursor is None:
-        return None, 0
-    identity, _, skip = cursor.partition("~")
+        return _Place()
+    before, _, rest = cursor.partition("~")
+    skip, _, down_to = rest.partition("~")
     try:
-        return uuid.UUID(identity), min(int(skip or 0), CANDIDATES)
+        return _Place(
+            uuid.UUID(before),
+            max(0, min(int(skip or 0), CANDIDATES)),
+            uuid.UUID(down_to) if down_to else None,
+        )
     except ValueError:
         raise CannotSearch("This is not a cursor that a search ended with.") from None
 
@@ -119,17 +132,21 @@ async def _newest(
 
 
 async def _most_relevant(
-    session: AsyncSession, walk: Walk, before: uuid.UUID | None, skip: int, limit: int
+    session: AsyncSession, walk: Walk, at: _Place, limit: int
 ) -> tuple[list[uuid.UUID], str | None]:
-    """The best of the newest matches; pages stay put because their newest is part of the cursor."""
-    walked = await walking.go(session, walk, before, CANDIDATES)
-    if not walked.matches:
-        return [], None
+    """The best of the newest matches, then of those before them.
+
+    Pages stay put because both ends of what they are chosen from are part of the cursor.
+    """
+    walked = await walking.go(session, walk, at.before, CANDIDATES, down_to=at.down_to)
     best = sorted(walked.matches, key=lambda match: (match.rank, match.id), reverse=True)
-    shown = [match.id for match in best[skip : skip + limit]]
-    anchor = before or uuid.UUID(int=walked.matches[0].id.int + 1)
-    more = skip + limit < len(best)
-    return shown, f"{anchor}~{skip + limit}" if more else None
+    shown = [match.id for match in best[at.skip : at.skip + limit]]
+    behind = at.skip + limit
+    if behind < len(best):
+        newest = at.before or uuid.UUID(int=walked.matches[0].id.int + 1)
+        return shown, f"{newest}~{behind}~{walked.reached or OLDEST}"
+    older = walked.reached if walked.reached != OLDEST else None
+    return shown, None if older is None else str(older)
 
 
 async def _hits(session: AsyncSession, ids: Sequence[uuid.UUID], loose: str) -> list[Hit]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, cast, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy import ColumnElement, Select, case, cast, func, literal, literal_column, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Float, Integer, Text
 
@@ -25,6 +25,7 @@ from contact_hub.database import now
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline.models import Touchpoint
 from contact_hub.timeline.reading import OLDEST, first_id_at, moment_of
+from contact_hub.timeline.words import CONFIGURATIONS, PLAIN
 
 FEW = 2000  # addresses: up to so many are looked through one by one instead of the whole history
 PATIENCE = 0.7  # seconds after which a page is given as it is, with the place to go on from
@@ -64,10 +65,12 @@ class Walked:
 class Walk:
     """What stays the same from stretch to stretch.
 
-    `addresses` is all that there is to look through, where that is little.
+    `words` fits what any language makes of a search, for the index; `by_language` is what each of them
+    makes of it, by configuration. `addresses` is all that there is to look through, where that is little.
     """
 
     words: ColumnElement[str]
+    by_language: Mapping[str, str]
     filters: Filters
     may_see: ColumnElement[bool]
     addresses: Sequence[uuid.UUID] | None = None
@@ -107,6 +110,8 @@ class Walk:
         query = select(
             Touchpoint.id, Touchpoint.address_id, Touchpoint.conversation_id, rank.label("rank")
         ).where(Touchpoint.id < newest, Touchpoint.id >= oldest, Touchpoint.words.bool_op("@@")(self.words))
+        if len(self.by_language) > 1:
+            query = query.where(Touchpoint.words.bool_op("@@")(self._in_its_language()))
         # The same expression as in the index: what is rarer than the words narrows the look itself.
         marks = array([Touchpoint.kind, Touchpoint.language])
         for wanted in (self.filters.kinds, self.filters.languages):
@@ -116,14 +121,24 @@ class Walk:
             query = query.where(Touchpoint.address_id.in_(self.addresses))
         return query
 
+    def _in_its_language(self) -> ColumnElement[str]:
+        """What a text's own language makes of the search: "bin" is a stop word in German only."""
+        language = func.lower(func.split_part(Touchpoint.language, "-", 1))
+        spoken = {code: self.by_language.get(name) for code, name in CONFIGURATIONS.items()}
+        return case(
+            *((language == code, cast(literal(words), TSQUERY)) for code, words in spoken.items()),
+            else_=cast(literal(self.by_language.get(PLAIN)), TSQUERY),
+        )
+
 
 async def prepare(
-    session: AsyncSession, viewer: Viewer, words: ColumnElement[str], filters: Filters, *, ranked: bool
+    session: AsyncSession, viewer: Viewer, by_language: Mapping[str, str], filters: Filters, *, ranked: bool
 ) -> Walk:
-    """A walk through what this viewer may see."""
+    """A walk through what this viewer may see; `by_language` as `Walk` has it, and not empty."""
+    words = cast(literal(" | ".join(f"({one})" for one in sorted(set(by_language.values())))), TSQUERY)
     may_see = visible(viewer)
     if not filters.channels and not filters.states and may_see is true():
-        return Walk(words, filters, may_see, None, ranked)
+        return Walk(words, by_language, filters, may_see, None, ranked)
     few = select(Address.id).join(Citizen, Citizen.id == Address.citizen_id).where(may_see).limit(FEW + 1)
     if filters.channels:
         few = few.where(Address.channel.in_(filters.channels))
@@ -132,11 +147,22 @@ async def prepare(
             Address.id.in_(select(Conversation.address_id).where(Conversation.state.in_(filters.states)))
         )
     addresses = (await session.scalars(few)).all()
-    return Walk(words, filters, may_see, addresses if len(addresses) <= FEW else None, ranked)
+    few_enough = addresses if len(addresses) <= FEW else None
+    return Walk(words, by_language, filters, may_see, few_enough, ranked)
 
 
-async def go(session: AsyncSession, walk: Walk, before: uuid.UUID | None, limit: int) -> Walked:
-    """Walk until there are enough matches, the history ends, or patience does."""
+async def go(
+    session: AsyncSession,
+    walk: Walk,
+    before: uuid.UUID | None,
+    limit: int,
+    *,
+    down_to: uuid.UUID | None = None,
+) -> Walked:
+    """Walk until there are enough matches, the history ends, or patience does.
+
+    `down_to` is how far an earlier walk came: the same stretch is walked again, to its end.
+    """
     found: list[Match] = []
     began = time.monotonic()
     if walk.addresses is not None and not walk.addresses:
@@ -144,14 +170,14 @@ async def go(session: AsyncSession, walk: Walk, before: uuid.UUID | None, limit:
     first = await session.scalar(select(Touchpoint.id).order_by(Touchpoint.id).limit(1))
     if first is None:
         return Walked([], None)
-    for newest, oldest in stretches(before, walk.filters, first):
+    for newest, oldest in stretches(before, walk.filters, max(first, down_to or first)):
         rows = await session.execute(walk.stretch(newest, oldest, limit - len(found)))
         found += [Match(*row) for row in rows]
         if len(found) >= limit:
             return Walked(found, found[-1].id)
-        if time.monotonic() - began > PATIENCE:
+        if down_to is None and oldest > first and time.monotonic() - began > PATIENCE:
             return Walked(found, oldest)
-    return Walked(found, None)
+    return Walked(found, down_to)
 
 
 def stretches(

@@ -6,7 +6,6 @@ import uuid
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from channels.base.contract import InboundKind
 from contact_hub.operations.timers import _CHORES
@@ -75,26 +74,6 @@ async def test_a_page_ends_exactly_where_the_history_ends(
     url = f"/api/v1/citizens/{(await phone.place()).citizen_id}/timeline"
     page = (await web.get(f"{url}?limit=4", headers=reader)).json()
     assert (len(page["touchpoints"]), page["next"]) == (4, None)
-
-
-async def test_a_page_reads_each_address_by_its_index(line: Line) -> None:
-    phone = line.texter()
-    await phone.does(words="Hello")
-    place = await phone.place()
-    await line.sql(
-        "INSERT INTO touchpoint (id, address_id, direction, actor, kind, payload, recorded_at)"
-        " SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0')"
-        "         || '7' || lpad(to_hex(n % 4096), 3, '0') || 'a' || lpad(to_hex(n), 15, '0'))::uuid,"
-        "        :a, 'in', 'citizen', 'text', '{}', now() FROM generate_series(1, 3000) AS n",
-        a=place.id,
-    )
-    async with line.database.begin() as session:
-        await session.execute(text("ANALYZE touchpoint"))
-        query = timeline._page(place.citizen_id, None, 51, None, None)
-        compiled = query.compile(session.get_bind(), compile_kwargs={"literal_binds": True})
-        plan = "\n".join(row[0] for row in await session.execute(text(f"EXPLAIN {compiled}")))
-    assert "address_id_id_idx" in plan or "ix_touchpoint_address_id_id" in plan, plan
-    assert "Seq Scan on touchpoint" not in plan, plan
 
 
 async def test_what_a_button_means_and_where_files_lie_stays_inside(

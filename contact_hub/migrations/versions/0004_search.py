@@ -31,7 +31,9 @@ CREATE TRIGGER touchpoint_forgets_words BEFORE UPDATE ON touchpoint FOR EACH ROW
 NAME_WORDS = """
 CREATE FUNCTION name_words(name text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
     to_tsvector('simple', regexp_replace(
-        regexp_replace(lower(normalize(name, NFKD)), '[\u0300-\u036f]', '', 'g'), '[-''’.,"()/]+', ' ', 'g'))
+        replace(replace(replace(translate(
+            regexp_replace(lower(normalize(name, NFKD)), '[\u0300-\u036f]', '', 'g'),
+            'łøđı', 'lodi'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), '[-''’.,"()/]+', ' ', 'g'))
 """
 
 # The end of a phone number is the same in every notation.
@@ -64,7 +66,7 @@ def upgrade() -> None:
     op.execute(FORGET)
     op.execute(NAME_WORDS)
     op.create_index(
-        "ix_citizen_name_words", "citizen", [sa.text("name_words(name)")], unique=False, postgresql_using="gin"
+        "ix_citizen_name_words", "citizen", [sa.text("name_words(name)")], postgresql_using="gin"
     )
     op.execute(NUMBER_END)
     op.create_index("ix_address_number_end", "address", [sa.text("number_end(value)")], unique=False)
