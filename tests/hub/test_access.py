@@ -67,7 +67,8 @@ async def someone(line: Line, number: str, name: str, department: str | None) ->
     ids = {"citizen": place.citizen_id, "conversation": talk.id, "touchpoint": said.id}
     for kin in ("merge", "suggestion"):
         other = line.texter(f"{number}{len(ids)}")
-        await other.does(words=f"{CANARY} {name}")
+        # Whoever was merged is the same person; somebody who is only like them is not.
+        await other.does(words=f"{CANARY} {name if kin == 'merge' else ''}")
         ids[kin] = (await other.place()).citizen_id
     ids["suggestion"] = await _suggested(line, place.citizen_id, ids["suggestion"])
     ids["merge"] = await _merged(line, place.citizen_id, ids["merge"])
