@@ -16,11 +16,11 @@ INTERVAL_SECONDS = 300.0
 
 # A code for joining chats, as a message shows it (see identity.codes).
 _SHOWN_CODE = "[2-9A-HJKMNP-Z]{4}-[2-9A-HJKMNP-Z]{4}"
-_SPENT = "c.touchpoint_id = m.{id} AND (c.used_at IS NOT NULL OR c.expires_at < now())"
-_TAKE_OUT = (
-    "UPDATE {table} m SET text = regexp_replace(m.text, '" + _SHOWN_CODE + "', '••••-••••')"
-    " FROM link_code c WHERE " + _SPENT + " AND m.text ~ '" + _SHOWN_CODE + "'"
-)
+_TAKE_OUT = """
+    UPDATE {table} m SET text = regexp_replace(m.text, '{code}', '••••-••••')
+    FROM link_code c WHERE c.touchpoint_id = m.{id} AND (c.used_at IS NOT NULL OR c.expires_at < now())
+    AND m.text ~ '{code}'
+""".replace("{code}", _SHOWN_CODE)
 
 _CHORES = {
     # A year of partitions ahead: a month that nobody made would fill the default one.

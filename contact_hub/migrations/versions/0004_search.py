@@ -65,9 +65,7 @@ def upgrade() -> None:
     )
     op.execute(FORGET)
     op.execute(NAME_WORDS)
-    op.create_index(
-        "ix_citizen_name_words", "citizen", [sa.text("name_words(name)")], postgresql_using="gin"
-    )
+    op.create_index("ix_citizen_name_words", "citizen", [sa.text("name_words(name)")], postgresql_using="gin")
     op.execute(NUMBER_END)
     op.create_index("ix_address_number_end", "address", [sa.text("number_end(value)")], unique=False)
     op.create_table(
