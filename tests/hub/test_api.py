@@ -18,6 +18,8 @@ from tests.hub.line import Line
 
 Head = dict[str, str]
 
+NOBODY = uuid.UUID("5f0c9c9e-6f0e-4a53-9a55-0d3f6d1f7a10")  # a well-formed id that no citizen has
+
 
 @pytest.fixture
 async def reader(line: Line) -> Head:
@@ -96,7 +98,7 @@ async def test_what_a_button_means_and_where_files_lie_stays_inside(
 @pytest.mark.parametrize(
     "path",
     [
-        f"/api/v1/citizens/{uuid.uuid4()}/timeline",
+        f"/api/v1/citizens/{NOBODY}/timeline",
         "/api/v1/citizens?channel=sms&address=%2B15551230001",
         "/api/v1/conversations/waiting",
     ],
@@ -129,15 +131,15 @@ async def test_without_a_token_that_may_nothing_is_shown(
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (f"/citizens/{uuid.uuid4()}/timeline", 404),
+        (f"/citizens/{NOBODY}/timeline", 404),
         ("/citizens/not-an-id/timeline", 422),
-        (f"/citizens/{uuid.uuid4()}/timeline?limit=0", 422),
-        (f"/citizens/{uuid.uuid4()}/timeline?limit=201", 422),
-        (f"/citizens/{uuid.uuid4()}/timeline?before=x", 422),
+        (f"/citizens/{NOBODY}/timeline?limit=0", 422),
+        (f"/citizens/{NOBODY}/timeline?limit=201", 422),
+        (f"/citizens/{NOBODY}/timeline?before=x", 422),
         ("/citizens?channel=sms", 422),
         ("/citizens?channel=sms&address=%00", 422),
         ("/citizens?channel=%00&address=1", 422),
-        (f"/citizens/{uuid.uuid4()}/timeline?kind=%00", 422),
+        (f"/citizens/{NOBODY}/timeline?kind=%00", 422),
         ("/citizens?channel=sms&address=%2B15551230001", 404),
         ("/citizens?channel=sms&address=%F0%9F%9A%B2", 404),
         ("/nothing", 404),
