@@ -21,11 +21,12 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 TEMPLATE = "migrated"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the runner reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps together what shares something expensive: the running line, or what a folder sets up once."""
     for item in items:
         whole = "line" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("line" if whole else item.path.parent.name))
+        item.add_marker(pytest.mark.xdist_group("line" if whole else str(item.path.parent)))
 
 
 @pytest.fixture(scope="session")
