@@ -19,7 +19,7 @@ run: setup ## Install what is needed, train, start everything and print the addr
 
 test: export EMBEDDING_CACHE ?= $(CURDIR)/var/cache
 test: setup ## Run every test but those that kill processes for minutes
-	@$(BIN)/python -m pytest -m "not chaos" -n 2 --dist loadgroup $(PYTEST)
+	@$(BIN)/python -m pytest -m "not chaos" -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 chaos: setup ## Kill each process in the middle of 200 conversations and look for what was lost
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(PYTEST)

@@ -6,10 +6,12 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from xdist.scheduler import LoadScopeScheduling
 
 from contact_hub.operations import migrate
 from contact_hub.operations.postgres import Postgres, start
@@ -21,12 +23,20 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 TEMPLATE = "migrated"
 
 
-@pytest.hookimpl(tryfirst=True)  # before the runner reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps together what shares something expensive: the running line, or what a folder sets up once."""
-    for item in items:
-        whole = "line" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("line" if whole else str(item.path.parent)))
+WITH_THE_WHOLE_LINE = {"browser", "chaos", "journeys"}
+
+
+class ByFolder(LoadScopeScheduling):
+    """Gives a folder's tests to one process, and to one as well whatever shares the running line."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = Path(nodeid.partition("::")[0]).parent.name
+        return "line" if folder in WITH_THE_WHOLE_LINE else folder
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    """Hands the tests out by folder."""
+    return ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")
