@@ -26,7 +26,7 @@ TEMPLATE = "migrated"
 WITH_THE_WHOLE_LINE = {"browser", "chaos", "journeys"}
 
 
-class ByFolder(LoadScopeScheduling):
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type information
     """Gives a folder's tests to one process, and to one as well whatever shares the running line."""
 
     def _split_scope(self, nodeid: str) -> str:
