@@ -27,6 +27,7 @@ from contact_hub.outbox.models import ChannelMemory
 from contact_hub.privacy import counts, erasure, holds
 from contact_hub.privacy.erasure import Held
 from contact_hub.privacy.schedule import Rule, Schedule, schedule_of
+from contact_hub.search import upkeep
 from contact_hub.staff.access import SYSTEM
 
 log = structlog.get_logger()
@@ -147,8 +148,25 @@ def chores(
     async def nightly() -> None:
         if folder is not None and await _begin_night(database, city):
             await run(database, city, folder)
+            if await _words_were_removed(database):
+                async for name in upkeep.rebuild(database):
+                    log.info("retention.index_rebuilt", index=name)
 
     return {"strays": strays, "retention": nightly}
+
+
+_REMOVED = """
+    SELECT EXISTS (SELECT FROM erasure WHERE erased_at > :since)
+        OR EXISTS (SELECT FROM touchpoint WHERE kind = 'redaction' AND id >= :low)
+"""
+
+
+async def _words_were_removed(database: Database) -> bool:
+    """Whether somebody was erased or a message redacted lately: the index still holds their words."""
+    since = now() - timedelta(days=1)
+    async with database.begin() as session:
+        values = {"since": since, "low": counts.floor(since)}
+        return bool(await session.scalar(text(_REMOVED), values))
 
 
 async def _begin_night(database: Database, city: City) -> bool:
