@@ -281,13 +281,9 @@ async def test_failure_after_the_send_says_whether_to_try_again(
     fake.fails_later(ANA, 30003)
     await channel.send(out())
     await until(lambda: len(hub.receipts) == 3)
-    failed = hub.receipts[-1]
-    assert (failed.state, failed.code, failed.retry, failed.unreachable) == (
-        DeliveryState.FAILED,
-        "30003",
-        True,
-        False,
-    )
+    # Each callback comes on a connection of its own: they may overtake one another.
+    [failed] = [receipt for receipt in hub.receipts if receipt.state is DeliveryState.FAILED]
+    assert (failed.code, failed.retry, failed.unreachable) == ("30003", True, False)
 
 
 async def test_official_api_gets_no_callback_to_a_laptop() -> None:

@@ -63,12 +63,12 @@ def test_questions_go_on_while_articles_come_in(
         text=True,
     )
     asked = 0
-    while importing.poll() is None or asked == 0:
+    # A fast machine asks so often that the limit on texts to one number would make it wait.
+    while asked == 0 or (importing.poll() is None and asked < 10):
         assert "every second week" in texter.asks("When is my recycling collected?")
         asked += 1
 
-    assert importing.stdout is not None
-    done = json.loads(importing.stdout.read())
+    done = json.loads(importing.communicate(timeout=60)[0])
     assert importing.returncode == 0
     assert (done["articles"], done["embedded"], done["changed"]) == (2, 2, True)
     assert done["version"] == before + 1

@@ -112,7 +112,7 @@ def test_the_reference_is_drawn_from_our_own_files(client: httpx.Client) -> None
 def test_a_wrong_address_is_told_in_one_shape(
     client: httpx.Client, method: str, path: str, status: int
 ) -> None:
-    answer = client.request(method, path)
+    answer = client.request(method, path, headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == status
     assert answer.json().keys() == {"error", "reason"}
     assert answer.json()["reason"].endswith(".")
