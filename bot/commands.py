@@ -5,8 +5,9 @@ Heavy imports stand inside the functions, so that `civicline --help` stays fast.
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,17 @@ app = typer.Typer(help="Measure answers, intents and languages on files.", no_ar
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 Data = Annotated[list[Path], typer.Option("--data", help="JSON lines; may be given several times.")]
+
+
+@contextlib.contextmanager
+def _assistant_of_environment() -> Iterator[tuple[str, str]]:
+    from bot.settings import internal_secret
+
+    yield os.environ.get("RASA_URL") or "http://127.0.0.1:8702", internal_secret()
+
+
+# The trained assistant's address and secret; a command line that knows of a running one puts its own here.
+assistant: Callable[[], contextlib.AbstractContextManager[tuple[str, str]]] = _assistant_of_environment
 
 
 @app.command()
@@ -83,17 +95,14 @@ def languages(data: Data, as_json: Json = False) -> None:
 
 @app.command()
 def intents(data: Data, as_json: Json = False) -> None:
-    """Measure how often the trained assistant (RASA_URL) recognises an intent."""
-    import os
-
+    """Measure how often the trained assistant recognises an intent."""
     from bot.evaluate import intents as measuring
-    from bot.settings import internal_secret
 
     with _readable(), _progress() as progress:
         utterances = measuring.read_utterances(data)
-        url = os.environ.get("RASA_URL") or "http://127.0.0.1:8702"
         try:
-            predicted = measuring.predict(utterances, url, internal_secret(), progress)
+            with assistant() as (url, secret):
+                predicted = measuring.predict(utterances, url, secret, progress)
         except measuring.AssistantAwayError as error:
             _stop(str(error))
     result = measuring.summary(utterances, predicted)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from bot import commands as brain_commands
 from bot.commands import app as evaluate
 from contact_hub.commands import (
     audit,
@@ -23,7 +24,7 @@ from contact_hub.commands import (
     talk,
     webhooks,
 )
-from contact_hub.commands.shell import fail, hub, run
+from contact_hub.commands.shell import fail, hub, run, the_assistant
 from contact_hub.operations.commands import app as operations
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ for name, group in (
     ("evaluate", evaluate),
 ):
     app.add_typer(group, name=name)
+brain_commands.assistant = the_assistant
 
 
 if __name__ == "__main__":

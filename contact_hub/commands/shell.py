@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,6 +43,15 @@ async def hub(*, wakeups: bool = False, brain: bool = False) -> AsyncIterator[Pa
             yield parts
         finally:
             await parts.close()
+
+
+@contextmanager
+def the_assistant() -> Iterator[tuple[str, str]]:
+    """The trained assistant's address and secret; a line is started for the while when nothing runs."""
+    from contact_hub.operations.line import assistant
+
+    with assistant() as found:
+        yield found
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

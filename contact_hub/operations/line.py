@@ -10,6 +10,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,6 +110,48 @@ def borrowed(*, brain: bool = False) -> Iterator[tuple[Settings, str]]:
     with embedded(settings) as url:
         migrate.upgrade(url)
         yield settings, url
+
+
+@contextmanager
+def assistant() -> Iterator[tuple[str, str]]:
+    """Gives the trained assistant's address and secret: RASA_URL's, the running line's, or one for the while.
+
+    Raises SettingsError when a line for the while does not become ready.
+    """
+    settings = load_settings()
+    found = running(settings)
+    if os.environ.get("RASA_URL") or found is not None:
+        yield os.environ.get("RASA_URL") or str((found or {})["rasa_url"]), _secret(settings)
+        return
+    print("Nothing is running here: starting Civicline for the while ...", file=sys.stderr, flush=True)
+    up = subprocess.Popen(
+        [sys.executable, "-m", "contact_hub.cli", "up"],
+        env={**os.environ, "PORT": str(_free_port())},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C here ends this command, which then ends the line
+    )
+    try:
+        assert up.stdout is not None
+        ready = any("Ctrl-C stops" in line for line in up.stdout)
+        found = running(settings)
+        if not ready or found is None:
+            raise SettingsError(["Civicline could not be started here: `civicline up` says why."])
+        yield str(found["rasa_url"]), _secret(load_settings())
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(60)
+
+
+def _secret(settings: Settings) -> str:
+    return settings.internal_secret.get_secret_value() if settings.internal_secret else ""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -104,3 +104,18 @@ def test_logs_hold_neither_words_nor_numbers(line: WholeLine, city: City) -> Non
     for name, words in logs.items():
         for hidden in (secret, "marmalade", number, number[1:], "8675309"):
             assert hidden not in words, f"{name} tells {hidden!r}"
+
+
+def test_intents_are_measured_through_the_running_assistant(line: WholeLine, tmp_path: Path) -> None:
+    utterances = tmp_path / "utterances.jsonl"
+    said = [("Good morning", "greet"), ("there is a huge pothole in my street", "report_problem")]
+    utterances.write_text(
+        "\n".join(json.dumps({"text": text, "intent": intent, "lang": "en"}) for text, intent in said)
+    )
+
+    done = line.civicline("evaluate", "intents", "--data", str(utterances), "--json")
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["accuracy"] == 1.0
+    assert figures["by_language"] == {"en": {"accuracy": 1.0, "n": 2}}
