@@ -7,6 +7,7 @@ from contact_hub.citizens import models as citizens
 from contact_hub.citizens import sealed, silence
 from contact_hub.database import Base
 from contact_hub.events import models as events
+from contact_hub.flags import models as flags
 from contact_hub.handoff import models as handoff
 from contact_hub.identity import models as identity
 from contact_hub.knowledge import models as knowledge
@@ -14,6 +15,7 @@ from contact_hub.operations import queue
 from contact_hub.outbox import models as outbox
 from contact_hub.privacy import models as privacy
 from contact_hub.privacy import records
+from contact_hub.ratings import models as ratings
 from contact_hub.reports import models as reports
 from contact_hub.search import models as search
 from contact_hub.staff import models as staff
@@ -24,12 +26,14 @@ __all__ = [
     "audit",
     "citizens",
     "events",
+    "flags",
     "handoff",
     "identity",
     "knowledge",
     "outbox",
     "privacy",
     "queue",
+    "ratings",
     "records",
     "reports",
     "sealed",

@@ -103,6 +103,8 @@ class Conversation(Base):
         Index("ix_conversation_address_id", "address_id"),
         Index("ix_conversation_unfinished", "address_id", postgresql_where=text("unfinished IS NOT NULL")),
         Index("ix_conversation_waiting", "waiting_since", postgresql_where=text("state = 'waiting'")),
+        Index("ix_conversation_held", "holder", postgresql_where=text("state = 'agent'")),
+        Index("ix_conversation_idle", "last_activity_at", postgresql_where=text("state = 'bot'")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -122,4 +124,10 @@ class Conversation(Base):
     opened_at: Mapped[datetime] = mapped_column(default=now)
     last_activity_at: Mapped[datetime] = mapped_column(default=now)
     waiting_since: Mapped[datetime | None]
+    promised_at: Mapped[datetime | None]  # by when the resident was told that somebody answers
+    unanswered_since: Mapped[datetime | None]  # while a person holds it: since when they owe a word
+    holder_seen_at: Mapped[datetime | None]  # when its holder last did something about it
+    snoozed_until: Mapped[datetime | None]  # its holder put it aside
+    read_from: Mapped[uuid.UUID | None]  # what was said up to this touchpoint raises no flag any more
+    resolution: Mapped[str | None]  # how it ended, as whoever closed it says
     closed_at: Mapped[datetime | None]

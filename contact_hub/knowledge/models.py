@@ -6,7 +6,7 @@ import uuid
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contact_hub.database import Base, new_id, now
@@ -88,3 +88,47 @@ class Answer(Base):
     passages: Mapped[list[Any]] = mapped_column(default=list)
     helpful: Mapped[bool | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    told_at: Mapped[datetime | None]  # when whoever asked was told that there is an answer now
+
+
+class DraftArticle(Base):
+    """An article that is being written, from questions the bot could not answer."""
+
+    __tablename__ = "draft_article"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    article: Mapped[str]  # topic/name, as the published article is called
+    language: Mapped[str]
+    title: Mapped[str]
+    text: Mapped[str]
+    url: Mapped[str] = mapped_column(default="")
+    answers: Mapped[list[Any]] = mapped_column(default=list)  # ids of the answers that were none
+    state: Mapped[str] = mapped_column(default="draft")  # draft, review, published, discarded
+    written_by: Mapped[str]
+    written_at: Mapped[datetime] = mapped_column(default=now)
+    changed_at: Mapped[datetime] = mapped_column(default=now)
+    reviewed_by: Mapped[str | None]
+    published_at: Mapped[datetime | None]
+    knowledge_version: Mapped[int | None]
+
+
+class BotSwitch(Base):
+    """A time in which the bot does not answer, about one topic or about anything."""
+
+    __tablename__ = "bot_switch"
+    __table_args__ = (
+        Index(
+            "uq_bot_switch_off",
+            text("coalesce(topic, '')"),
+            unique=True,
+            postgresql_where=text("on_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    topic: Mapped[str | None]  # NULL: altogether
+    off_at: Mapped[datetime] = mapped_column(default=now)
+    off_by: Mapped[str]
+    why: Mapped[str]
+    on_at: Mapped[datetime | None]
+    on_by: Mapped[str | None]

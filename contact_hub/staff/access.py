@@ -42,8 +42,11 @@ class Action(StrEnum):
     ANSWER = "answer, take over and close conversations"
     NOTE = "write notes and mend a message"
     LINK = "link, merge and part citizens"
+    ASSIGN = "give a conversation to a colleague or take it from one"
     REVIEW = "review flags"
     COUNT = "see figures"
+    WRITE = "draft and publish articles"
+    SWITCH = "turn the bot off and on"
     EXPORT = "export a citizen's record"
     ERASE = "erase a citizen's record"
     HOLD = "place legal holds"
@@ -61,8 +64,8 @@ _AT_THE_DESK = frozenset(
 # Role x action. Which citizens a role sees is said in `citizens.scope`.
 ALLOWED: Mapping[Role, frozenset[Action]] = {
     Role.AGENT: _AT_THE_DESK,
-    Role.SUPERVISOR: _AT_THE_DESK | {Action.REVIEW, Action.COUNT},
-    Role.MANAGER: frozenset({Action.REVIEW, Action.COUNT}),
+    Role.SUPERVISOR: _AT_THE_DESK | {Action.ASSIGN, Action.REVIEW, Action.COUNT, Action.WRITE},
+    Role.MANAGER: frozenset({Action.REVIEW, Action.COUNT, Action.WRITE, Action.SWITCH}),
     Role.RECORDS: frozenset(
         {Action.FIND, Action.EXPORT, Action.ERASE, Action.HOLD, Action.SEAL, Action.AUDIT}
     ),
@@ -79,6 +82,8 @@ class Scope(StrEnum):
     SEARCH_READ = "search:read"
     QUEUE_READ = "queue:read"
     QUEUE_WRITE = "queue:write"
+    FLAGS_READ = "flags:read"
+    RATINGS_READ = "ratings:read"
     EXPORTS = "exports"
     ERASURES = "erasures"
     EVENTS_READ = "events:read"
@@ -91,6 +96,8 @@ GRANTS: Mapping[Scope, frozenset[Action]] = {
     Scope.SEARCH_READ: frozenset({Action.SEARCH}),
     Scope.QUEUE_READ: frozenset({Action.QUEUE}),
     Scope.QUEUE_WRITE: frozenset({Action.ANSWER}),
+    Scope.FLAGS_READ: frozenset({Action.REVIEW}),
+    Scope.RATINGS_READ: frozenset({Action.COUNT}),
     Scope.EXPORTS: frozenset({Action.EXPORT}),
     Scope.ERASURES: frozenset({Action.ERASE}),
     Scope.EVENTS_READ: frozenset({Action.EVENTS}),

@@ -36,6 +36,7 @@ class Staff(Base):
     name: Mapped[str] = mapped_column(unique=True)
     role: Mapped[str]
     departments: Mapped[list[Any]] = mapped_column(default=list)
+    languages: Mapped[list[Any]] = mapped_column(default=list)  # they answer in; empty: in any
     password_hash: Mapped[str | None]
     totp_secret: Mapped[bytes | None] = mapped_column(LargeBinary)  # sealed
     totp_since: Mapped[datetime | None]  # NULL while its first code has not been shown

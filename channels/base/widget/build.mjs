@@ -44,6 +44,8 @@ console.log(`city-chat.js: ${(result.contents.length / 1024).toFixed(1)} kB`);
 await rm(vendor, { recursive: true, force: true });
 await mkdir(vendor, { recursive: true });
 const copies = {
+  "chart.js/dist/chart.umd.min.js": "chart.umd.min.js",
+  "htmx.org/dist/ext/hx-sse.min.js": "hx-sse.min.js",
   "htmx.org/dist/htmx.min.js": "htmx.min.js",
   "swagger-ui-dist/swagger-ui-bundle.js": "swagger-ui-bundle.js",
   "swagger-ui-dist/swagger-ui.css": "swagger-ui.css",
