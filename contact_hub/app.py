@@ -14,6 +14,7 @@ from channels.web_chat import WebChatOptions
 from channels.web_chat import router as web_chat_router
 from contact_hub import api, internal
 from contact_hub.composition import Parts
+from contact_hub.desk import pages as desk_pages
 from contact_hub.journey import my_data
 from contact_hub.journey.chat_store import PostgresChatStore
 from contact_hub.operations import health, metrics
@@ -73,6 +74,11 @@ def create_app(parts: Parts) -> FastAPI:
             parts.city,
             site_url=parts.settings.site_url,
             provider=oidc.Provider.of(parts.settings),
+        )
+    )
+    app.include_router(
+        desk_pages.router(
+            parts.database, parts.guard, parts.city, parts.writer, parts.wakeups, parts.neighbours
         )
     )
     app.include_router(web_pages.router(parts.city, public_url=parts.settings.site_url))

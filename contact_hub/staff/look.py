@@ -9,8 +9,9 @@ from urllib.parse import quote
 from fastapi import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from contact_hub.staff.access import Action, allows
+from contact_hub.staff.access import ALLOWED, Action, allows
 from contact_hub.staff.guard import Guard
+from contact_hub.staff.models import Role
 from contact_hub.staff.sessions import SignedIn
 from contact_hub.web.templates import environment_of
 
@@ -23,7 +24,18 @@ def page(template: str, *, status: int = 200, me: SignedIn | None = None, **word
     """Make a page; `me` is whose it is."""
     name = None if me is None else me.staff.name
     role = None if me is None else me.staff.role
-    made = _environment.get_template(template).render(me=name, my_role=role, **{"wrong": "", **words})
+    places = (
+        {}
+        if role is None
+        else {action: action in ALLOWED[Role(role)] for action in (Action.QUEUE, Action.COUNT)}
+    )
+    made = _environment.get_template(template).render(
+        me=name,
+        my_role=role,
+        answers=places.get(Action.QUEUE),
+        manages=places.get(Action.COUNT),
+        **{"wrong": "", **words},
+    )
     return HTMLResponse(made, status, {"Cache-Control": "no-store"})
 
 
@@ -37,6 +49,14 @@ def onward(path: str) -> str:
     plain = path.isascii() and path.isprintable() and "\\" not in path and len(path) <= _LONGEST_PATH
     ours = any(path == start or path.startswith((f"{start}/", f"{start}?")) for start in _OURS)
     return path if plain and ours else "/staff"
+
+
+def landing(path: str, role: str) -> str:
+    """Where somebody goes on after signing in: where they wished to, else where their work is."""
+    if path:
+        return onward(path)
+    may = ALLOWED[Role(role)]
+    return "/desk" if Action.QUEUE in may else "/managers" if Action.COUNT in may else "/staff"
 
 
 def sign_in_first(path: str) -> HTTPException:

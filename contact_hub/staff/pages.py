@@ -24,7 +24,7 @@ from contact_hub.staff import (
     throttle,
 )
 from contact_hub.staff.guard import Cookie, Guard
-from contact_hub.staff.look import go, onward, page, sign_in_first
+from contact_hub.staff.look import go, landing, onward, page, sign_in_first
 from contact_hub.staff.models import Staff
 from contact_hub.staff.sessions import Browser, SignedIn
 from contact_hub.staff.throttle import TooOften
@@ -53,12 +53,20 @@ def router(
 
 def _sign_in(routes: APIRouter, database: Database, guard: Guard, *, oidc_on: bool) -> None:
     def form(next_page: str, *, name: str = "", wrong: str = "", status: int = 200) -> Response:
-        return page("login.html", status=status, next=onward(next_page), name=name, wrong=wrong, oidc=oidc_on)
+        return page(
+            "login.html",
+            status=status,
+            next=next_page and onward(next_page),
+            name=name,
+            wrong=wrong,
+            oidc=oidc_on,
+        )
 
     @routes.get("/login")
     async def login_page(request: Request, next: str = "") -> Response:
-        if await guard.signed_in(request):
-            return go(onward(next))
+        me = await guard.signed_in(request)
+        if me is not None:
+            return go(landing(next, me.staff.role))
         return form(next)
 
     @routes.post("/login")
@@ -83,7 +91,7 @@ def _sign_in(routes: APIRouter, database: Database, guard: Guard, *, oidc_on: bo
             log.warning("staff.sign_in_refused")  # without the name: people type passwords there
             return form(next, name=name, wrong=NOT_SO, status=422)
         await throttle.forget(database, throttle.SIGN_IN_NAME, name)
-        return await _signed_in(database, guard, staff, browser, onward(next), password=password)
+        return await _signed_in(database, guard, staff, browser, landing(next, staff.role), password=password)
 
     @routes.post("/logout")
     async def logout(request: Request) -> Response:
@@ -126,7 +134,7 @@ def _second_step(routes: APIRouter, database: Database, guard: Guard) -> None:
     async def code_page(request: Request, next: str = "") -> Response:
         if await guard.signed_in(request, second_step=True) is None:
             raise sign_in_first(next)
-        return page("code.html", next=onward(next))
+        return page("code.html", next=next and onward(next))
 
     @routes.post("/login/code")
     async def code(
@@ -140,13 +148,15 @@ def _second_step(routes: APIRouter, database: Database, guard: Guard) -> None:
         try:
             await throttle.hit(database, throttle.SECOND_STEP, str(half.staff.id))
         except TooOften as often:
-            return _too_often(page("code.html", status=429, next=onward(next), wrong=_patience(often)), often)
+            return _too_often(
+                page("code.html", status=429, next=next and onward(next), wrong=_patience(often)), often
+            )
         secret = await _complete(database, half, code)
         if secret is None:
             wrong = "This code is not right, or was used already."
-            return page("code.html", status=422, next=onward(next), wrong=wrong)
+            return page("code.html", status=422, next=next and onward(next), wrong=wrong)
         await throttle.forget(database, throttle.SECOND_STEP, str(half.staff.id))
-        answer = go(onward(next))
+        answer = go(landing(next, half.staff.role))
         guard.cookie.give(answer, secret, int(sessions.LONGEST.total_seconds()))
         return answer
 
@@ -226,7 +236,7 @@ def _oidc(
         answer = page("onward.html", address=address)
         answer.headers["Refresh"] = f"0; url={address}"
         state_cookie.give(answer, state, seconds)
-        next_cookie.give(answer, onward(next), seconds)
+        next_cookie.give(answer, next and onward(next), seconds)
         return answer
 
     @routes.get("/oidc/callback")
@@ -240,7 +250,7 @@ def _oidc(
         except oidc.NotSignedIn as why:
             answer = refused(str(why))
         else:
-            onto = onward(next_cookie.of(request))
+            onto = landing(next_cookie.of(request), staff.role)
             answer = await _signed_in(database, guard, staff, guard.browser(request), onto, password=None)
         state_cookie.take(answer)
         next_cookie.take(answer)

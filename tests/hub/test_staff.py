@@ -153,7 +153,7 @@ async def test_a_session_begins_with_a_cookie_no_script_and_no_other_site_can_to
     await hire(line, "Maria Silva")
     assert not await is_in(browser)
     answer = await sign_in(browser, "maria silva")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/staff")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/desk")
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-staff=")
     assert {"HttpOnly", "Secure", "Path=/", "SameSite=lax"} <= {part.strip() for part in cookie.split(";")}
@@ -243,6 +243,27 @@ async def test_signing_in_leads_on_to_a_page_of_ours_only(
     await hire(line, "Maria")
     answer = await browser.post("/staff/login", data={"name": "Maria", "password": PASSWORD, "next": wanted})
     assert answer.headers["location"] == given
+
+
+@pytest.mark.parametrize(
+    ("role", "place"),
+    [
+        (Role.AGENT, "/desk"),
+        (Role.SUPERVISOR, "/desk"),
+        (Role.MANAGER, "/managers"),
+        (Role.RECORDS, "/staff"),
+        (Role.ADMIN, "/staff"),
+    ],
+)
+async def test_whoever_wishes_nothing_else_goes_to_where_their_work_is(
+    line: Line, browser: httpx.AsyncClient, role: Role, place: str
+) -> None:
+    await hire(line, "Maria", role)
+    assert (await sign_in(browser, "Maria")).headers["location"] == place
+    assert (await browser.get("/staff/login")).headers["location"] == place
+    home = (await browser.get("/staff")).text
+    assert ('href="/desk"' in home) == (role in {Role.AGENT, Role.SUPERVISOR})
+    assert ('href="/managers"' in home) == (role in {Role.SUPERVISOR, Role.MANAGER})
 
 
 async def test_passwords_are_not_computed_on_the_event_loop(line: Line) -> None:
@@ -374,7 +395,7 @@ async def test_the_second_factor_is_asked_for_and_no_code_serves_twice(
     assert (await third.post("/staff/totp/remove", data={"code": "123"})).status_code == 422
     assert (await third.post("/staff/totp/remove", data={"code": codes[2]})).status_code == 303
     await third.post("/staff/logout")
-    assert (await sign_in(third, "Maria")).headers["location"] == "/staff"
+    assert (await sign_in(third, "Maria")).headers["location"] == "/desk"
 
 
 async def test_one_code_shown_by_two_at_once_lets_one_in(line: Line, browsers: Browsers) -> None:
