@@ -171,6 +171,7 @@ def _asked(touchpoints: int, known: dict[str, str]) -> dict[str, Work]:
         "page, ratings and notes": lambda s: page(s, busy, wanted=Wanted(kinds=("rating", "note"))),
         "page, a kind that never was": lambda s: page(s, busy, wanted=Wanted(kinds=("merge",))),
         "page, inner events": lambda s: page(s, busy, wanted=Wanted(directions=("inner",))),
+        "page, until half a year ago": lambda s: page(s, busy, wanted=Wanted(until=half_a_year_ago().until)),
         "page, ten days half a year ago": lambda s: page(s, busy, wanted=half_a_year_ago()),
         "search, a third has it": found("please"),
         "search, two common words": found("please street"),

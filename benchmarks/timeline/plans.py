@@ -17,7 +17,7 @@ from contact_hub.citizens.scope import visible
 from contact_hub.database import Database
 from contact_hub.search.walking import Filters, Walk
 from contact_hub.staff.access import SYSTEM
-from contact_hub.timeline.reading import EVERYTHING, PAGE, Wanted, asked, first_id_at
+from contact_hub.timeline.reading import EVERYTHING, PAGE, PAGE_OF_KINDS, Wanted, asked, first_id_at
 
 EVERYWHERE = Filters()
 _NOISE = re.compile(r"0000000\d-0000-7000-\w{4}-(\w{12})")
@@ -55,7 +55,9 @@ def _asked() -> Iterator[tuple[str, str, dict[str, Any]]]:
         PAGE,
         asked(busy, newest, recent, 51, EVERYTHING),
     )
-    yield "The same, ratings and notes only", PAGE, asked(busy, newest, recent, 51, marked)
+    yield "The same, ratings and notes only", PAGE_OF_KINDS, asked(busy, newest, recent, 51, marked)
+    never = Wanted(kinds=("merge",))
+    yield "The same, a kind that never was", PAGE_OF_KINDS, asked(busy, newest, recent, 51, never)
     hour_ago = first_id_at(now - timedelta(hours=1))
     old = first_id_at(datetime(now.year - 1, 12, 31, tzinfo=UTC))
     older = first_id_at(datetime(now.year - 1, 12, 1, tzinfo=UTC))

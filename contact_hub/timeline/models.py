@@ -38,6 +38,13 @@ class Touchpoint(Base):
     __table_args__ = (
         Index("ix_touchpoint_address_id_id", "address_id", "id", postgresql_include=["kind", "direction"]),
         Index(
+            "ix_touchpoint_address_id_kind_id",
+            "address_id",
+            "kind",
+            "id",
+            postgresql_where=text("kind <> 'text'"),
+        ),
+        Index(
             "ix_touchpoint_words",
             "words",
             text("(ARRAY[kind, language])"),

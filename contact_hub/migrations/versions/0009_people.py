@@ -247,12 +247,24 @@ def upgrade() -> None:
         ["last_activity_at"],
         postgresql_where=sa.text("state = 'bot'"),
     )
+    # Every event that is no text by its kind: a page of some kinds passes over nothing.
+    op.create_index(
+        "ix_touchpoint_address_id_kind_id",
+        "touchpoint",
+        ["address_id", "kind", "id"],
+        postgresql_where=sa.text("kind <> 'text'"),
+    )
     op.add_column("staff", sa.Column("languages", JSONB(), nullable=False, server_default="[]"))
     op.alter_column("staff", "languages", server_default=None)
 
 
 def downgrade() -> None:
     op.drop_column("staff", "languages")
+    op.drop_index(
+        "ix_touchpoint_address_id_kind_id",
+        table_name="touchpoint",
+        postgresql_where=sa.text("kind <> 'text'"),
+    )
     op.drop_index(
         "ix_conversation_idle", table_name="conversation", postgresql_where=sa.text("state = 'bot'")
     )
