@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     server = postgres.start(FOLDER, options=OPTIONS)
     try:
-        urls = {size: _city(server, size) for size in (SMALL, arguments.touchpoints)}
+        urls = {size: city_of(server, size) for size in (SMALL, arguments.touchpoints)}
         result = asyncio.run(_measure(urls, arguments.rounds, arguments.only))
         if arguments.plans is not None:
             arguments.plans.write_text(
@@ -90,7 +90,7 @@ def main() -> None:
     _print(result, as_json=arguments.json)
 
 
-def _city(server: postgres.Postgres, touchpoints: int) -> str:
+def city_of(server: postgres.Postgres, touchpoints: int) -> str:
     """A city of this size, made unless an earlier run left it."""
     url = server.create_database(f"city_{touchpoints}")
     with psycopg.connect(libpq_url(url), autocommit=True) as connection:

@@ -23,7 +23,10 @@ NO_SUCH_CITIZEN = "There is no such citizen."
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "The request is malformed"},
     401: {"model": Refusal, "description": "Neither a token nor a signed-in member of staff"},
-    403: {"model": Refusal, "description": "The token's scopes or the person's role do not allow this"},
+    403: {
+        "model": Refusal,
+        "description": "The scopes or the role do not allow this; with a citizen in the path it is 404",
+    },
     422: {"model": Refusal, "description": "Something in the request is not as described here"},
     503: {"model": Refusal, "description": "The database is away for a moment"},
 }
@@ -47,8 +50,9 @@ class Permission:
     def needs(self, action: Action, *, of_citizen: str | None = None) -> Any:
         """A dependency, for a parameter's default, that gives the viewer, once they may do this.
 
-        `of_citizen` names the path's parameter with a citizen's id: a role that may not do this gets
-        the answer that everybody gets for a citizen who is not theirs, and that is written down.
+        `of_citizen` names the path's parameter with a citizen's id, or that of something of theirs: a
+        role or a token that may not do this gets the answer that everybody gets for a citizen who is
+        not theirs, and that is written down.
         """
 
         cookie = Depends(self._cookie)  # for the description: the guard reads it
@@ -69,10 +73,13 @@ class Permission:
                 )
             if allows(found, action):
                 return found
-            if found.kind == "token":
-                raise HTTPException(403, f"This token does not have a scope to {action}.")
             if of_citizen is None:
-                raise HTTPException(403, f"Your role does not let you {action}.")
+                missing = (
+                    "This token does not have a scope to"
+                    if found.kind == "token"
+                    else "Your role does not let you"
+                )
+                raise HTTPException(403, f"{missing} {action}.")
             return await self.refuse(found, str(request.path_params.get(of_citizen, "")))
 
         return Depends(viewer)

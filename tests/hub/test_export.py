@@ -370,7 +370,7 @@ async def test_the_api_gives_a_copy_to_a_token_that_may_have_it(
     citizen = (await resident.place()).citizen_id
     where = f"/api/v1/citizens/{citizen}/export"
     assert (await web.get(where)).status_code == 401
-    assert (await web.get(where, headers=await token(talking, Scope.TIMELINE_READ))).status_code == 403
+    assert (await web.get(where, headers=await token(talking, Scope.TIMELINE_READ))).status_code == 404
     may = await token(talking, Scope.EXPORTS)
     answer = await web.get(where, headers=may)
     assert answer.status_code == 200 and answer.headers["content-type"] == "application/zip"

@@ -58,7 +58,7 @@ async def test_another_departments_message_and_a_token_are_refused(
     _, manager = await staff_of(line, "Mona", Role.MANAGER, "waste")
     assert (await web.post(url, json=ask, headers=manager)).status_code == 404
     token = await token_of(line, "all", *Scope)
-    assert (await web.post(url, json=ask, headers=token)).status_code == 403
+    assert (await web.post(url, json=ask, headers=token)).status_code == 404
     assert (await resident.touchpoints())[0].text == WRONG
 
 
