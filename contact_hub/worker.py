@@ -14,6 +14,7 @@ import structlog
 from channels.base.contract import Channel
 from contact_hub.city import City
 from contact_hub.database import Database
+from contact_hub.journey import clock, closing
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.neighbours import Neighbours
@@ -55,7 +56,8 @@ class Worker:
         self._channels = channels
         self._neighbours = neighbours
         self.wakeups = Wakeups(listen_url)
-        writer = Writer(database, city, channels, folder=folder, site_url=site_url)
+        writer = self._writer = Writer(database, city, channels, folder=folder, site_url=site_url)
+        closing.idle_after(city)  # a city that is wrong is told at the start, not by the clock
         self._chores = retention.chores(database, city, folder)
         self._handlers: dict[Lane, Handler] = {
             Lane.IN: Turns(writer, neighbours, self.wakeups).handle,
@@ -75,6 +77,7 @@ class Worker:
             asyncio.create_task(
                 self._alone("timers", timers.run, self._database, self._chores), name="timers"
             ),
+            asyncio.create_task(self._alone("clock", clock.run, self._writer, self.wakeups), name="clock"),
             *([] if self._telling is None else [asyncio.create_task(self._telling.run(stop), name=_TELLING)]),
             *(asyncio.create_task(self._drain(lane, stop), name=lane) for lane in Lane),
             *(

@@ -120,17 +120,20 @@ def kb_check(
 ) -> None:
     """Look for wrong front matter, expired and doubled articles, broken links, missing translations.
 
-    And, with the city's own folder, whether city.yml says how long what is kept.
+    And, with the city's own folder, whether city.yml says how long what is kept and when a talk ends.
     """
     from bot.commands import kb_check as check
     from contact_hub.city import CityError, load_city
     from contact_hub.composition import city_folder
+    from contact_hub.journey.closing import idle_after
     from contact_hub.privacy.schedule import schedule_of
     from contact_hub.settings import load_settings
 
     if folder is None:
         try:
-            schedule_of(load_city(city_folder(load_settings())))
+            city = load_city(city_folder(load_settings()))
+            schedule_of(city)
+            idle_after(city)
         except CityError as error:
             raise fail(str(error)) from None
     check(folder, as_json)

@@ -1,0 +1,58 @@
+"""The end of a conversation: talks with the bot in which nobody writes any more end by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.citizens.models import Conversation, ConversationState
+from contact_hub.city import City, CityError
+from contact_hub.database import now
+from contact_hub.handoff import service as handoff
+from contact_hub.journey.effects import Writer
+from contact_hub.operations.queue import Task
+
+BATCH = 100
+IDLE = "idle"  # the reason of a move that nobody made
+
+
+def idle_after(city: City) -> timedelta:
+    """How long a talk with the bot may rest before it ends; raises CityError with one sentence."""
+    hours = (city.settings.get("conversations") or {}).get("idle_hours")
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 1 <= hours <= 720:
+        raise CityError(
+            f"{city.folder / 'city.yml'}: conversations: 'idle_hours' must be a number from 1 to 720,"
+            f" not {hours!r}."
+        )
+    return timedelta(hours=hours)
+
+
+async def close_idle(writer: Writer) -> Collection[str]:
+    """End the talks with the bot that have rested long enough, quietly; the next message begins a new one.
+
+    What was left open in them is kept (see `continuity`). Nothing is ended that still has work to do.
+    """
+    before = now() - idle_after(writer.city)
+    async with writer.database.begin() as session:
+        idle = await session.scalars(
+            select(Conversation)
+            .where(
+                Conversation.state == ConversationState.BOT,
+                Conversation.last_activity_at < before,
+                ~exists().where(Task.conversation_id == Conversation.id),
+            )
+            .order_by(Conversation.last_activity_at)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+            .execution_options(populate_existing=True)
+        )
+        for conversation in idle.all():
+            await _end(session, conversation)
+    return ()
+
+
+async def _end(session: AsyncSession, conversation: Conversation) -> None:
+    await handoff.move(session, conversation, ConversationState.CLOSED, holder=None, reason=IDLE)
