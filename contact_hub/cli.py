@@ -13,6 +13,7 @@ from bot.commands import app as evaluate
 from contact_hub.commands import (
     audit,
     citizen,
+    demo,
     history,
     knowledge,
     people,
@@ -158,7 +159,7 @@ def _own_parts(pool_size: int) -> Parts:
     return parts
 
 
-for group in (talk.app, history.app, search.app, privacy.app, rights.app, operations, safety.app):
+for group in (talk.app, history.app, search.app, privacy.app, rights.app, operations, safety.app, demo.app):
     app.add_typer(group)
 for name, group in (
     ("kb", knowledge.app),

@@ -43,9 +43,12 @@ class Base(DeclarativeBase):
     }
 
 
-def new_id() -> uuid.UUID:
-    """A UUIDv7: its order is the order of making, within a process even inside one millisecond."""
-    return uuid_utils.compat.uuid7()
+def new_id(at: datetime | None = None) -> uuid.UUID:
+    """A UUIDv7: its order is the order of making, within a process even inside one millisecond.
+
+    `at` is when it happened, where that was not now.
+    """
+    return uuid_utils.compat.uuid7(nanoseconds=None if at is None else int(at.timestamp() * 1e9))
 
 
 def now() -> datetime:

@@ -211,6 +211,7 @@ async def grant(
     language: str,
     by: str = "citizen",
     reason: str | None = None,
+    at: datetime | None = None,
 ) -> None:
     """Write down a yes. It takes back the noes that stand at the citizen's addresses at this moment."""
     if purpose is Purpose.SERVICE:
@@ -218,7 +219,7 @@ async def grant(
     # A no that is being written at this very moment at another address is not among them, and holds.
     citizen_id = await session.scalar(select(Address.citizen_id).where(Address.id == origin.address_id))
     standing = await session.scalars(_latest(purpose, literal(citizen_id), _NO))
-    await _decide(session, city, origin, purpose, Decision.GRANTED, language, by, reason, list(standing))
+    await _decide(session, city, origin, purpose, Decision.GRANTED, language, by, reason, list(standing), at)
 
 
 async def withdraw(
@@ -238,7 +239,15 @@ async def withdraw(
     await _decide(session, city, origin, purpose, decision, language, by, reason, [])
 
 
-async def inform(session: AsyncSession, origin: Origin, text: str, version: str, language: str) -> None:
+async def inform(
+    session: AsyncSession,
+    origin: Origin,
+    text: str,
+    version: str,
+    language: str,
+    *,
+    at: datetime | None = None,
+) -> None:
     """Write down that the privacy notice was shown, in exactly these words."""
     await _write(
         session,
@@ -250,6 +259,7 @@ async def inform(session: AsyncSession, origin: Origin, text: str, version: str,
         version=version,
         language=language,
         by="system",
+        at=at,
     )
 
 
@@ -286,6 +296,7 @@ async def _decide(
     by: str,
     reason: str | None,
     supersedes: list[uuid.UUID],
+    at: datetime | None = None,
 ) -> None:
     spoken = city.speaks(language)
     await _write(
@@ -300,6 +311,7 @@ async def _decide(
         by=by,
         reason=reason,
         supersedes=supersedes,
+        at=at,
     )
 
 
@@ -316,6 +328,7 @@ async def _write(
     by: str,
     reason: str | None = None,
     supersedes: list[uuid.UUID] | None = None,
+    at: datetime | None = None,
 ) -> None:
     digest = hashlib.sha256(f"{purpose}\0{version}\0{language}\0{text}".encode()).hexdigest()
     await session.execute(
@@ -330,7 +343,7 @@ async def _write(
         )
         .on_conflict_do_nothing()
     )
-    consent_id = new_id()
+    consent_id = new_id(at)
     told = await timeline.record(
         session,
         address_id=origin.address_id,
@@ -348,6 +361,7 @@ async def _write(
             **({"by": by, "reason": reason} if reason else {}),
         },
         in_reply_to=origin.touchpoint_id,
+        at=at,
     )
     await session.execute(
         insert(Consent).values(
@@ -363,6 +377,6 @@ async def _write(
             by=by,
             reason=reason,
             supersedes=supersedes or [],
-            decided_at=now(),
+            decided_at=at or now(),
         )
     )

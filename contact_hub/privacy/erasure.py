@@ -147,6 +147,18 @@ async def erase(
     return Answer(tuple(lines), entry.id)
 
 
+async def take_away(session: AsyncSession, citizen_id: uuid.UUID) -> None:
+    """Remove somebody who never was: unlike an erasure it keeps no figure, no report and no mark."""
+    person = await _person(session, citizen_id)
+    values = person.values()
+    await _forget_words(session, person)
+    await session.execute(text("DELETE FROM report WHERE address_id = ANY(:addresses)"), values)
+    await session.execute(text(f"DELETE FROM inbound WHERE {PROVIDERS_IDS}"), values)  # noqa: S608
+    for removal in await _there(session):
+        await session.execute(text(f"DELETE FROM {removal.table} WHERE {removal.which}"), values)  # noqa: S608
+    session.expunge_all()
+
+
 async def replay(database: Database, folder: Path) -> Replayed:
     """Remove again everybody the ledger names; `folder` is CIVICLINE_DATA, whose `erasures.log` stays.
 

@@ -48,9 +48,10 @@ async def record(
     message_id: str | None = None,
     provider_time: datetime | None = None,
     touchpoint_id: uuid.UUID | None = None,
+    at: datetime | None = None,
 ) -> uuid.UUID:
-    """Append one event and return its id."""
-    identity, recorded_at = touchpoint_id or new_id(), now()
+    """Append one event and return its id; `at` is when it happened, where that was not now."""
+    identity, recorded_at = touchpoint_id or new_id(at), at or now()
     await session.execute(
         insert(Touchpoint).values(
             id=identity,

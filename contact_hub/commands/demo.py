@@ -1,0 +1,61 @@
+"""A demonstration: an invented week, so that desk and managers' view are alive at first sight."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from contact_hub.commands.shell import Json, fail, hub, run, show
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    remove: Annotated[bool, typer.Option(help="Take the invented residents away again.")] = False,
+    among_real: Annotated[
+        bool, typer.Option(help="Do it although there are real residents on this line.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fill a week with invented residents in two languages, and print links for the invented staff.
+
+    Nothing is sent to anybody. Whoever was invented can be taken away again, and nobody else is touched.
+    """
+
+    async def work() -> None:
+        from contact_hub.city import CityError
+        from contact_hub.demo import script, week
+
+        async with hub(wakeups=True) as parts:
+            if remove:
+                async with parts.database.begin() as session:
+                    gone = await week.remove(session)
+                show({"removed": gone}) if as_json else typer.echo(f"{gone} invented residents are gone.")
+                return
+            if parts.settings.civicline_env == "production" and not among_real:
+                raise fail(
+                    "This is a city's real line (CIVICLINE_ENV=production): use --among-real to insist."
+                )
+            try:
+                told = script.read(parts.city.folder / "demo")
+                async with parts.database.begin() as session:
+                    if not among_real and (known := await week.real(session)):
+                        raise fail(
+                            f"{known} real residents are known on this line. Use --among-real to insist."
+                        )
+                    made = await week.make(session, parts.city, told, site_url=parts.settings.site_url)
+            except (CityError, week.NotNow) as error:
+                raise fail(str(error)) from None
+            parts.wakeups.tell("desk")
+            await parts.wakeups.flush()
+        if as_json:
+            show({"residents": made.residents, "conversations": made.conversations, "links": made.links})
+            return
+        typer.echo(f"{made.residents} invented residents with {made.conversations} conversations.")
+        typer.echo("Choose a password for whoever you want to be (one-time links, good for 24 hours):")
+        for name, link in made.links.items():
+            typer.echo(f"  {name}: {link}")
+
+    run(work)
