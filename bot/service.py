@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot import actions, language, metrics
+from bot import actions, language, metrics, reading
 from bot.knowledge.articles import Article, split
 from bot.knowledge.embeddings import AsyncEmbedder, Embedder, Role, Vectors
 from bot.knowledge.follower import Follower
@@ -38,13 +38,6 @@ LONGEST_ARTICLE = 2_000_000
 Question = Annotated[str, Field(max_length=LONGEST_QUESTION)]
 
 
-class ReadIn(BaseModel):
-    """A text whose language is asked for."""
-
-    text: Question
-    hint: str | None = Field(default=None, max_length=16)
-
-
 class EmbedIn(BaseModel):
     """Texts whose vectors are asked for."""
 
@@ -57,6 +50,14 @@ class Turn(BaseModel):
 
     role: str = Field(max_length=16)
     text: Question
+
+
+class ReadIn(BaseModel):
+    """A turn to be read, and what was said before it, oldest first."""
+
+    text: Question
+    hint: str | None = Field(default=None, max_length=16)
+    history: list[Turn] = Field(default_factory=list, max_length=50)
 
 
 class SearchIn(BaseModel):
@@ -91,6 +92,7 @@ class Brain:
     def __init__(self, settings: BrainSettings) -> None:
         self.settings = settings
         self.embedder: AsyncEmbedder | None = None
+        self.reader: reading.Reader | None = None
         self.search: Search | None = None
         self.follower: Follower | None = None
         self.actions: Any = None
@@ -107,6 +109,7 @@ class Brain:
         folder = self.settings.embedding_cache or self.settings.data / "brain"
         vault = await asyncio.to_thread(Vault, folder / "vectors.sqlite", embedder.fingerprint)
         self.embedder = AsyncEmbedder(embedder, vault)
+        self.reader = await asyncio.to_thread(reading.Reader)
         search = Search(self.embedder)
         self.follower = Follower(
             search,
@@ -130,6 +133,8 @@ class Brain:
         """Let go of the threads."""
         if self.search:
             self.search.close()
+        if self.reader:
+            self.reader.close()
         if self.embedder:
             self.embedder.close()
 
@@ -193,8 +198,8 @@ def _routes(app: FastAPI, brain: Brain) -> None:
 
     @app.post("/read")
     async def read(asked: ReadIn) -> dict[str, Any]:
-        reading = language.read(asked.text, asked.hint)
-        return {"language": reading.language, "confidence": round(reading.confidence, 4)}
+        history = [turn.model_dump() for turn in asked.history]
+        return await reading.read(brain.reader, asked.text, asked.hint, history)
 
     @app.post("/embed")
     async def embed(asked: EmbedIn) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import structlog
+
+log = structlog.get_logger()
 
 # The resident hears from us within 3 s: what Rasa has not answered by then is given up. A search
 # begins beside a slow Rasa (see steps.py), so that it need not fit into what is left.
@@ -30,10 +33,13 @@ class NeighbourDown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the brain sees in a text before anyone answers it."""
+    """What the brain sees in a turn before anyone answers it; None is what could not be read in time."""
 
     language: str
     confidence: float
+    unhappy: float | None = None  # how likely it is dissatisfied
+    repeats: tuple[int, float] | None = None  # the place in the history of what it asks again, and how alike
+    danger: tuple[str, float] | None = None  # "emergency" or "self_harm", and how likely
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +96,26 @@ class Neighbours:
         if self._session is not None:
             await self._session.close()
 
-    async def read(self, text: str, hint: str | None) -> Reading:
-        """Language of a text; raises NeighbourDown."""
-        found = await self._ask("brain", "/read", {"text": text, "hint": hint}, READ_SECONDS)
+    async def read(self, text: str, hint: str | None, history: Sequence[dict[str, str]] = ()) -> Reading:
+        """Language of a turn and how it is meant; raises NeighbourDown."""
+        body = {"text": text, "hint": hint, "history": list(history)}
+        found = await self._ask("brain", "/read", body, READ_SECONDS)
         try:
-            return Reading(str(found["language"]), float(found["confidence"]))
+            language, confidence = str(found["language"]), float(found["confidence"])
         except (KeyError, TypeError, ValueError):
             raise NeighbourDown("brain", "its answer names no language") from None
+        try:
+            unhappy, repeats, danger = (found.get(name) for name in ("unhappy", "repeats", "danger"))
+            return Reading(
+                language,
+                confidence,
+                None if unhappy is None else float(unhappy),
+                None if repeats is None else (int(repeats["turn"]), float(repeats["similarity"])),
+                None if danger is None else (str(danger["kind"]), float(danger["probability"])),
+            )
+        except (KeyError, TypeError, ValueError):
+            log.error("journey.reading_not_understood")
+            return Reading(language, confidence)
 
     async def search(self, text: str, language: str, history: Sequence[dict[str, str]]) -> dict[str, Any]:
         """The brain's own answer without Rasa; raises NeighbourDown."""

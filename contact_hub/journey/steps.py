@@ -226,13 +226,17 @@ async def cover(turn: Turn, tools: Tools) -> Step | None:
 
 
 async def read(turn: Turn, tools: Tools) -> Step | None:
-    """Find out the language, unless the resident chose it or the words are too few to tell."""
-    if turn.language_fixed or turn.choice is not None or not turn.text.strip():
+    """Find out how the words are meant, and their language unless the resident chose it."""
+    if turn.choice is not None or not turn.text.strip():
         return None
+    hint = turn.language if turn.language_known else None
     try:
-        reading = await tools.neighbours.read(turn.text, turn.language if turn.language_known else None)
+        reading = await tools.neighbours.read(turn.text, hint, turn.history)
     except NeighbourDown as down:
         log.warning("journey.brain_away", at="read", why=down.why)
+        return None
+    turn.reading = reading
+    if turn.language_fixed:
         return None
     spoken = tools.city.speaks(reading.language)
     if reading.language in tools.city.languages and spoken != turn.language:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from contact_hub.journey.neighbours import RasaTurn
+from contact_hub.journey.neighbours import RasaTurn, Reading
 from contact_hub.privacy.consent import Decision, Purpose
 from contact_hub.privacy.masking import Kind
 from contact_hub.timeline.models import Outcome
@@ -145,6 +145,7 @@ class Turn:
     step: Step | None = None
     replies: list[Reply] = field(default_factory=list)
     media: list[Media] = field(default_factory=list)
+    reading: Reading | None = None  # None where nothing was read, or the brain was away
     rasa: RasaTurn | None = None
     fallback: dict[str, Any] | None = None  # what a search found while Rasa was slow
     give_up: bool = False

@@ -318,12 +318,16 @@ class Script:
     url: str = ""
     turns: list[dict[str, Any]] = field(default_factory=list)
     searches: list[dict[str, Any]] = field(default_factory=list)
+    readings: list[dict[str, Any]] = field(default_factory=list)
     asked_passages: list[list[dict[str, Any]]] = field(default_factory=list)
     on_turn: Callable[[dict[str, Any]], Any] = lambda asked: says("greet")
     on_search: Callable[[dict[str, Any]], Any] = lambda asked: found()
     on_read: Callable[[dict[str, Any]], Any] = lambda asked: {
         "language": asked["hint"] or "en",
         "confidence": 0.9,
+        "unhappy": None,
+        "repeats": None,
+        "danger": None,
     }
     on_passages: Callable[[list[dict[str, Any]]], Any] | None = None
     fingerprint: str = "model-1"
@@ -337,7 +341,9 @@ class Script:
             return await _say(self.on_turn(asked), {"touchpoint": asked["touchpoint"]})
 
         async def read(request: Request) -> Response:
-            return await _say(self.on_read(await _asked(request) or {}))
+            asked = await _asked(request) or {}
+            self.readings.append(asked)
+            return await _say(self.on_read(asked))
 
         async def search(request: Request) -> Response:
             asked = await _asked(request) or {}

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from contact_hub.journey import steps
+from contact_hub.journey.neighbours import Neighbours, Reading
 from contact_hub.operations.queue import Lane
-from tests.hub.line import Line, Script, found, passage, says, turn
+from tests.hub.line import SECRET, Line, Script, found, passage, says, turn
 
 
 async def honest(line: Line, answers: list[str]) -> None:
@@ -310,3 +311,48 @@ async def test_rasa_gets_what_was_said_before_and_nothing_it_need_not_know(
     assert asked["conversation"] == str((await resident.conversation()).id)
     assert resident.address not in str(asked), "the address stays in the hub"
     assert asked["choice"] is None
+
+
+@pytest.mark.parametrize(
+    "meant",
+    [
+        {},
+        {"unhappy": None, "repeats": None, "danger": None},
+        {"unhappy": "very", "repeats": None, "danger": None},
+        {"unhappy": 0.2, "repeats": {"turn": 0}, "danger": None},
+        {"unhappy": 0.2, "repeats": [0, 0.9], "danger": "fire"},
+    ],
+)
+async def test_whatever_else_a_reading_holds_the_language_is_kept(
+    talking: Line, script: Script, meant: dict[str, Any]
+) -> None:
+    chat = await talking.visitor()
+    script.on_read = lambda asked: {"language": "de", "confidence": 0.99, **meant}
+    assert await chat.says("Wann wird mein Altpapier abgeholt?") == [chat.line.city.say("greet", "de")]
+
+
+async def test_a_turn_is_read_with_what_was_said_before_it(talking: Line, script: Script) -> None:
+    chat = await talking.visitor()
+    await chat.says("When is the library open?")
+    await chat.says("So when does the library open?")
+    assert script.readings[0]["history"] == []
+    assert [(said["role"], said["text"]) for said in script.readings[1]["history"]] == [
+        ("citizen", "When is the library open?"),
+        ("bot", chat.line.city.say("greet", "en")),
+    ]
+
+
+async def test_a_reading_is_understood(script: Script) -> None:
+    script.on_read = lambda asked: {
+        "language": "en",
+        "confidence": 0.9,
+        "unhappy": 0.75,
+        "repeats": {"turn": 2, "similarity": 0.88},
+        "danger": {"kind": "emergency", "probability": 0.97},
+    }
+    neighbours = Neighbours(brain_url=script.url, rasa_url=script.url, secret=SECRET)
+    try:
+        reading = await neighbours.read("I already told you", "en", [{"role": "citizen", "text": "Help"}])
+    finally:
+        await neighbours.close()
+    assert reading == Reading("en", 0.9, 0.75, (2, 0.88), ("emergency", 0.97))

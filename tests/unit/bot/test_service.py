@@ -169,6 +169,31 @@ def test_a_language_is_read(running: tuple[Brain, Hub]) -> None:
     assert running[0].http.post("/read", json={"text": "ok", "hint": "ar"}).json()["language"] == "ar"
 
 
+def test_a_turn_is_read_with_what_was_said_before_it(running: tuple[Brain, Hub]) -> None:
+    history = [
+        {"role": "citizen", "text": "When is the library open on Saturday?"},
+        {"role": "bot", "text": "The swimming pool is open from 8 to 20."},
+        {"role": "citizen", "text": "no"},
+    ]
+    asked = {"text": "Saturday opening hours of the library?", "hint": "en", "history": history}
+    read = running[0].http.post("/read", json=asked).json()
+    assert set(read) == {"language", "confidence", "unhappy", "repeats", "danger"}
+    assert 0 <= read["unhappy"] < 0.5
+    assert read["repeats"]["turn"] == 0
+    assert 0.5 < read["repeats"]["similarity"] <= 1
+    angry = {"text": "This is useless, you never help anybody!", "hint": "en", "history": history}
+    read = running[0].http.post("/read", json=angry).json()
+    assert read["unhappy"] > 0.5
+    assert read["repeats"] is None
+
+
+@pytest.mark.parametrize("text", ["", " ", "👍", "\0", "x" * 20_000])
+def test_a_turn_of_any_kind_is_read(running: tuple[Brain, Hub], text: str) -> None:
+    history = [{"role": "citizen", "text": ""}, {"role": "bot", "text": text}] * 25
+    response = running[0].http.post("/read", json={"text": text, "hint": "de", "history": history})
+    assert (response.status_code, response.json()["language"]) == (200, "de")
+
+
 def test_vectors_come_as_little_endian_floats(running: tuple[Brain, Hub]) -> None:
     body = running[0].http.post("/embed", json={"texts": ["hello", "hola", "hello"]}).json()
     vectors = np.frombuffer(base64.b64decode(body["vectors"]), "<f4").reshape(3, body["dimensions"])
@@ -233,6 +258,7 @@ def test_articles_become_passages_with_vectors(running: tuple[Brain, Hub]) -> No
     ("path", "content"),
     [
         ("/read", b'{"text": 3}'),
+        ("/read", b'{"text": "x", "history": ["x"]}'),
         ("/read", b"{"),
         ("/embed", b'{"texts": "one"}'),
         ("/search", b'{"text": "x", "k": 0}'),
