@@ -17,6 +17,7 @@ from contact_hub.composition import Parts
 from contact_hub.desk import pages as desk_pages
 from contact_hub.journey import my_data
 from contact_hub.journey.chat_store import PostgresChatStore
+from contact_hub.managers import pages as managers_pages
 from contact_hub.operations import health, metrics
 from contact_hub.staff import oidc
 from contact_hub.staff import pages as staff_pages
@@ -81,6 +82,7 @@ def create_app(parts: Parts) -> FastAPI:
             parts.database, parts.guard, parts.city, parts.writer, parts.wakeups, parts.neighbours
         )
     )
+    app.include_router(managers_pages.router(parts.database, parts.guard, parts.city))
     app.include_router(web_pages.router(parts.city, public_url=parts.settings.site_url))
     _add_webhooks(app, parts)
     errors.install(app)

@@ -220,6 +220,13 @@ class City:
                 return str(department["key"])
         return None
 
+    @cached_property
+    def topics(self) -> tuple[str, ...]:
+        """What articles are about: the folders of `knowledge/`, and what departments answer for."""
+        folders = (self.folder / "knowledge").glob("*/")
+        answered = (department.get("topics") or () for department in self.settings.get("departments", ()))
+        return tuple(sorted({folder.name for folder in folders} | {str(t) for own in answered for t in own}))
+
     def category(self, key: str, language: str | None) -> str:
         """A kind of problem in a language, as a clerk named it."""
         for category in self.settings.get("report_categories", ()):

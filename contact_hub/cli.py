@@ -12,6 +12,7 @@ from bot import commands as brain_commands
 from bot.commands import app as evaluate
 from contact_hub.commands import (
     audit,
+    bot,
     citizen,
     demo,
     history,
@@ -165,6 +166,7 @@ for name, group in (
     ("kb", knowledge.app),
     ("citizen", citizen.app),
     ("queue", queue.app),
+    ("bot", bot.app),
     ("consent", privacy.consent),
     ("hold", rights.hold),
     ("staff", people.staff),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-from contextlib import suppress
 from datetime import datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contact_hub.commands.shell import Json, fail, hub, run, show
+from contact_hub.commands.shell import Json, at_the_command_line, fail, hub, run, show
 
 if TYPE_CHECKING:
     from contact_hub.composition import Parts
     from contact_hub.privacy.erasure import Answer, Held
     from contact_hub.privacy.retention import Line
     from contact_hub.privacy.schedule import Schedule
-    from contact_hub.staff.access import Viewer
 
 app = typer.Typer()
 hold = typer.Typer(
@@ -45,7 +42,7 @@ def export(
         async with hub() as parts:
             async with parts.database.begin() as session:
                 who = await citizen_of(session, citizen)
-                await record(session, _viewer(), "citizen.export", citizen_id=who)
+                await record(session, at_the_command_line(), "citizen.export", citizen_id=who)
             path = output or Path(f"citizen-{who}.zip")
             try:
                 # Nobody else reads it, and nothing is written over.
@@ -108,7 +105,7 @@ def erase(
                 async with parts.database.begin() as session:
                     done = await erasure.erase(
                         session,
-                        _viewer(),
+                        at_the_command_line(),
                         who,
                         schedule=schedule,
                         folder=parts.settings.civicline_data,
@@ -168,7 +165,7 @@ def hold_add(
         async with hub() as parts, parts.database.begin() as session:
             who = await citizen_of(session, citizen)
             end = None if until is None else datetime.combine(until.date(), time.max, parts.city.zone)
-            placed = await holds.add(session, _viewer(), who, reason, end)
+            placed = await holds.add(session, at_the_command_line(), who, reason, end)
         if as_json:
             show({"hold": placed.id, "citizen": who, "until": placed.until})
         else:
@@ -215,23 +212,13 @@ def hold_lift(citizen: Who, as_json: Json = False) -> None:
 
         async with hub() as parts, parts.database.begin() as session:
             who = await citizen_of(session, citizen)
-            lifted = await holds.lift(session, _viewer(), who)
+            lifted = await holds.lift(session, at_the_command_line(), who)
         if as_json:
             show({"citizen": who, "lifted": lifted})
         else:
             typer.echo(f"{lifted} lifted." if lifted else "There was no hold.")
 
     run(work)
-
-
-def _viewer() -> Viewer:
-    """Whoever sits at the command line; the audit names their account."""
-    from contact_hub.staff.access import Viewer
-
-    name = "somebody"
-    with suppress(OSError, KeyError):  # an account without a name
-        name = getpass.getuser()
-    return Viewer("system", f"{name} at the command line")
 
 
 def _schedule(parts: Parts) -> Schedule:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from contact_hub.composition import Parts
+    from contact_hub.staff.access import Viewer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 
@@ -57,3 +59,13 @@ def the_assistant() -> Iterator[tuple[str, str]]:
 def run(work: Callable[[], Awaitable[None]]) -> None:
     """Run an asynchronous command."""
     asyncio.run(work())  # type: ignore[arg-type]
+
+
+def at_the_command_line() -> Viewer:
+    """Whoever sits at the command line; the audit names their account."""
+    from contact_hub.staff.access import Viewer
+
+    name = "somebody"
+    with suppress(OSError, KeyError):  # an account without a name
+        name = getpass.getuser()
+    return Viewer("system", f"{name} at the command line")

@@ -69,6 +69,8 @@ def answer(turn: Turn, city: City, found: dict[str, Any], lead: str | None = Non
     passages = found.get("passages") or []
     if found["outcome"] == "answered" and passages:
         best = passages[0]
+        if _topic(best) in turn.off:
+            return _withheld(turn, city, {**found, "outcome": "withheld"})
         lines = [lead] if lead else []
         if best["language"] != language:
             name = f"language_{best['language']}"
@@ -90,8 +92,10 @@ def answer(turn: Turn, city: City, found: dict[str, Any], lead: str | None = Non
     if found["outcome"] == "clarified" and passages:
         titles: list[str] = []
         for passage in passages:
-            if passage["title"] not in titles:
+            if passage["title"] not in titles and _topic(passage) not in turn.off:
                 titles.append(passage["title"])
+        if not titles:
+            return _withheld(turn, city, {**found, "outcome": "withheld"})
         choices = [Choice(title, {"ask": title}) for title in titles[:CLARIFY_CHOICES]]
         turn.replies.append(
             Reply(
@@ -105,6 +109,25 @@ def answer(turn: Turn, city: City, found: dict[str, Any], lead: str | None = Non
         Reply(city.say("refused", language), answer=found, choices=[person_button(city, language)])
     )
     return Step.REFUSED
+
+
+def _topic(passage: dict[str, Any]) -> str:
+    return str(passage.get("article") or "").partition("/")[0]
+
+
+def _withheld(turn: Turn, city: City, found: dict[str, Any]) -> Step:
+    """Say that the bot does not speak of this now, and offer a person of the department it belongs to."""
+    language = turn.language
+    turn.replies.append(
+        Reply(
+            city.say("topic_off", language),
+            author="system",
+            say="topic_off",
+            answer=found,
+            choices=[person_button(city, language)],
+        )
+    )
+    return Step.TOPIC_OFF
 
 
 def person_button(city: City, language: str) -> Choice:

@@ -21,6 +21,7 @@ from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import PRIORITY
 from contact_hub.journey import continuity, joining, terms, wishes
 from contact_hub.journey.turn import Reply, Step, Turn
+from contact_hub.knowledge import switch
 from contact_hub.knowledge.models import Answer
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, Lane
@@ -223,9 +224,9 @@ async def pressed_title(session: AsyncSession, press: Touchpoint) -> str:
 
 
 def _first_article(found: dict[str, Any]) -> str:
-    """The article an answer rests on; none where it is no answer."""
+    """The article an answer rests on, given or not; none where it is no answer."""
     passages = found.get("passages") or [{}]
-    return str(passages[0].get("article") or "") if found["outcome"] == "answered" else ""
+    return str(passages[0].get("article") or "") if found["outcome"] in {"answered", "withheld"} else ""
 
 
 def _assign(conversation: Conversation, department: str | None) -> None:
@@ -410,6 +411,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
                 *(Touchpoint, Conversation, Address, Citizen.language, Citizen.name),
                 citizens.suppressed_address(),
                 consent.informed(city.notice_version),
+                switch.now_off(),
                 *continuity.seen_before(),
             )
             .join(Conversation, Conversation.id == Touchpoint.conversation_id)
@@ -420,7 +422,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
     ).first()
     if row is None:
         return None
-    touchpoint, conversation, address, citizen_language, name, suppressed, informed, *seen = row
+    touchpoint, conversation, address, citizen_language, name, suppressed, informed, off, *seen = row
     language = conversation.language or citizen_language
     turn = Turn(
         touchpoint_id=touchpoint.id,
@@ -447,6 +449,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
             for said in await timeline.recent_words(session, conversation.id, touchpoint.id)
         ],
         suppressed=suppressed,
+        off=frozenset(off or ()),
         written_in=touchpoint.language,
         informed=informed,
         named=name is not None,

@@ -26,6 +26,7 @@ from contact_hub.journey import compose, wishes
 from contact_hub.journey import terms as privacy
 from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question, RasaTurn
 from contact_hub.journey.turn import Choice, Media, Reply, Step, Turn
+from contact_hub.knowledge.switch import ALTOGETHER
 
 log = structlog.get_logger()
 
@@ -151,7 +152,7 @@ async def press(turn: Turn, tools: Tools) -> Step | None:
     decided = privacy.pressed(turn, city) or wishes.pressed(turn, city)
     if decided is not None:
         return decided
-    if turn.kind == InboundKind.BUTTON and turn.choice is None and bots:
+    if turn.kind == InboundKind.BUTTON and turn.choice is None and bots and ALTOGETHER not in turn.off:
         turn.replies.append(_say(turn, city, "help"))
         return Step.STALE_BUTTON
     return None
@@ -171,7 +172,7 @@ async def unpack(turn: Turn, tools: Tools) -> Step | None:
         turn.replies.append(_say(turn, city, "unsupported_message"))
         return Step.UNSUPPORTED
     command = _COMMANDS.get(turn.text.strip().casefold())
-    if command is not None:
+    if command is not None and ALTOGETHER not in turn.off:
         turn.replies.append(_say(turn, city, command))
         return Step.SAID
     # What begins with a slash is words like any other: no intent is ever injected.
@@ -251,6 +252,31 @@ async def held(turn: Turn, tools: Tools) -> Step | None:
     return Step.HELD_BY_PERSON if turn.state != "bot" else None
 
 
+async def switched_off(turn: Turn, tools: Tools) -> Step | None:
+    """While the bot is off a person answers; what a resident may always ask of the hub itself goes on."""
+    if ALTOGETHER not in turn.off or (turn.choice or {}).get("handoff"):
+        return None
+    if turn.text.strip() and not turn.media and turn.form is None:
+        try:
+            rasa = await tools.neighbours.turn(_question(turn))
+        except NeighbourDown as down:
+            log.warning("journey.rasa_away", why=down.why, touchpoint=str(turn.touchpoint_id))
+        else:
+            if rasa.messages and all(message.get("request") in _WISHES for message in rasa.messages):
+                turn.rasa = rasa
+                return compose.from_rasa(turn, tools.city, rasa)
+    turn.give_up = True  # whatever Rasa makes of it, nobody was told
+    turn.replies.append(Reply(tools.city.say("bot_off", turn.language), author="system", say="bot_off"))
+    turn.handoff = "bot_off"
+    return Step.BOT_OFF
+
+
+# What the hub itself carries out: Rasa only recognises it, and the hub has the words for it.
+_WISHES = frozenset(
+    {"stop_messages", "start_messages", "change_language", "export_my_data", "delete_my_data", "link_channel"}
+)
+
+
 async def respond(turn: Turn, tools: Tools) -> Step | None:
     """Ask Rasa; without Rasa answer from search, without the brain hand over. Never silence."""
     if turn.media and not turn.text.strip() and turn.form is None:
@@ -262,19 +288,8 @@ async def respond(turn: Turn, tools: Tools) -> Step | None:
     if turn.choice and turn.choice.get("ask"):
         turn.text = str(turn.choice["ask"])
         turn.choice = None
-    question = Question(
-        conversation=turn.conversation_id,
-        touchpoint=turn.touchpoint_id,
-        text=turn.text,
-        language=turn.language,
-        choice=turn.choice,
-        history=turn.history,
-        media=[{"attachment": str(m.file_id), "kind": m.kind} for m in turn.media],
-        given_up=turn.given_up,
-        facts=turn.facts,
-    )
     try:
-        turn.rasa = await _rasa_or_search(turn, tools, question)
+        turn.rasa = await _rasa_or_search(turn, tools, _question(turn))
     except NeighbourDown as down:
         log.warning("journey.rasa_away", why=down.why, touchpoint=str(turn.touchpoint_id))
         if turn.form is not None and turn.attempts < FORM_PATIENCE_ATTEMPTS:
@@ -290,6 +305,20 @@ async def respond(turn: Turn, tools: Tools) -> Step | None:
         turn.replies, turn.tickets, turn.note, turn.language, turn.new_language = before
         turn.handoff = turn.report = turn.suppress = None
         return _without_rasa(turn, tools, await _search(turn, tools))
+
+
+def _question(turn: Turn) -> Question:
+    return Question(
+        conversation=turn.conversation_id,
+        touchpoint=turn.touchpoint_id,
+        text=turn.text,
+        language=turn.language,
+        choice=turn.choice,
+        history=turn.history,
+        media=[{"attachment": str(m.file_id), "kind": m.kind} for m in turn.media],
+        given_up=turn.given_up,
+        facts=turn.facts,
+    )
 
 
 async def _rasa_or_search(turn: Turn, tools: Tools, question: Question) -> RasaTurn:
@@ -331,7 +360,7 @@ def _without_rasa(turn: Turn, tools: Tools, answer: dict[str, Any] | None) -> St
     return Step.SEARCHED_WITHOUT_RASA
 
 
-STEPS: list[StepFunction] = [terms, screen, link, press, unpack, cover, read, held, respond]
+STEPS: list[StepFunction] = [terms, screen, link, press, unpack, cover, read, held, switched_off, respond]
 
 
 def _say(turn: Turn, city: City, key: str, choices: list[Choice] | None = None, **values: object) -> Reply:

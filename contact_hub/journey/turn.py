@@ -44,6 +44,8 @@ class Step(StrEnum):
     ANSWERED = "answered"
     CLARIFIED = "clarified"
     REFUSED = "refused"
+    TOPIC_OFF = "topic_off"
+    BOT_OFF = "bot_off"
     FORM = "form"
     REPORTED = "reported"
     ERASURE_CONFIRMED = "erasure_confirmed"
@@ -133,6 +135,7 @@ class Turn:
     given_up: list[str]
     history: list[dict[str, str]]
     suppressed: bool
+    off: frozenset[str] = frozenset()  # the topics about which the bot is switched off
     written_in: str | None = None  # the language the message was filed under as it came
     informed: bool = True  # whether the privacy notice, as it is now, was shown
     facts: dict[str, Any] = field(default_factory=dict)

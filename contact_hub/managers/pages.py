@@ -1,0 +1,17 @@
+"""Everything under `/managers`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from contact_hub.city import City
+from contact_hub.database import Database
+from contact_hub.managers import bot_pages
+from contact_hub.staff.guard import Guard
+
+
+def router(database: Database, guard: Guard, city: City) -> APIRouter:
+    """The managers' pages."""
+    routes = APIRouter(prefix="/managers", include_in_schema=False)
+    bot_pages.add(routes, database, guard, city)
+    return routes
