@@ -49,6 +49,15 @@ class ConversationOut(BaseModel):
     language: str | None
     opened_at: datetime
     closed_at: datetime | None
+    resolution: str | None
+
+
+class EndingIn(BaseModel):
+    """How a conversation ended."""
+
+    resolution: (
+        Annotated[Words, Field(max_length=80, description="a key of city.yml's resolutions")] | None
+    ) = None
 
 
 class MessageIn(BaseModel):
@@ -118,10 +127,8 @@ def _answering(routes: APIRouter, parts: Parts, permission: Permission) -> None:
 
         async def work() -> ConversationOut:
             nonlocal topics
-            topics = await by_hand.reply_within(
-                session, parts.writer, str(conversation), viewer.name, message.text
-            )
-            return await _done(session, permission, viewer, conversation, "conversation.answered")
+            topics = await by_hand.reply_within(session, parts.writer, conversation, viewer, message.text)
+            return await _seen(session, permission, viewer, conversation)
 
         async with parts.database.begin() as session:
             await _seen(session, permission, viewer, conversation)
@@ -137,32 +144,26 @@ def _answering(routes: APIRouter, parts: Parts, permission: Permission) -> None:
         response_model=ConversationOut,
         responses=MISSING | CONFLICT,
     )
-    async def close(conversation: uuid.UUID, viewer: Viewer = may, key: Key = None) -> Response:
+    async def close(
+        conversation: uuid.UUID, ending: EndingIn | None = None, viewer: Viewer = may, key: Key = None
+    ) -> Response:
         """Close a conversation; what the resident writes next begins a new one with the bot."""
         topics: tuple[str, ...] = ()
 
         async def work() -> ConversationOut:
             nonlocal topics
-            topics = await by_hand.close_within(session, parts.writer, str(conversation), viewer.name)
-            return await _done(session, permission, viewer, conversation, "conversation.closed")
+            resolution = None if ending is None else ending.resolution
+            topics = await by_hand.resolve_within(session, parts.writer, conversation, viewer, resolution)
+            return await _seen(session, permission, viewer, conversation)
 
         async with parts.database.begin() as session:
             await _seen(session, permission, viewer, conversation)
             try:
-                answer = await once(session, viewer, key, f"close {conversation}", None, work)
+                answer = await once(session, viewer, key, f"close {conversation}", ending, work)
             except by_hand.CannotDo as error:
                 raise HTTPException(409, str(error)) from None
         parts.wakeups.tell(*topics)
         return answer
-
-
-async def _done(
-    session: AsyncSession, permission: Permission, viewer: Viewer, which: uuid.UUID, action: str
-) -> ConversationOut:
-    """The conversation after something was done with it, which is written down."""
-    now = await _seen(session, permission, viewer, which)
-    await audit.record(session, viewer, action, citizen_id=now.citizen, subject=str(which))
-    return now
 
 
 async def _seen(
@@ -191,4 +192,5 @@ async def _seen(
         language=talk.language,
         opened_at=talk.opened_at,
         closed_at=talk.closed_at,
+        resolution=talk.resolution,
     )

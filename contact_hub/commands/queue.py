@@ -48,10 +48,12 @@ def queue_reply(
 
     async def work() -> None:
         from contact_hub.journey import by_hand
+        from contact_hub.staff.access import Viewer
 
         async with hub(wakeups=True) as parts:
+            viewer = Viewer("system", agent)
             try:
-                await by_hand.reply(parts.writer, parts.wakeups, conversation, agent, text)
+                await by_hand.reply(parts.writer, parts.wakeups, conversation, viewer, text)
             except by_hand.CannotDo as error:
                 raise fail(str(error)) from None
             await parts.wakeups.flush()
@@ -64,15 +66,18 @@ def queue_reply(
 def queue_close(
     conversation: Annotated[str, typer.Argument(help="Its id, or the last letters of it.")],
     agent: Annotated[str, typer.Option(help="Who closes it.")] = "City staff",
+    resolution: Annotated[str | None, typer.Option(help="How it ended: a key of city.yml.")] = None,
 ) -> None:
     """Close a conversation; what the resident writes next begins a new one with the bot."""
 
     async def work() -> None:
         from contact_hub.journey import by_hand
+        from contact_hub.staff.access import Viewer
 
         async with hub(wakeups=True) as parts:
+            viewer = Viewer("system", agent)
             try:
-                await by_hand.close(parts.writer, parts.wakeups, conversation, agent)
+                await by_hand.close(parts.writer, parts.wakeups, conversation, viewer, resolution)
             except by_hand.CannotDo as error:
                 raise fail(str(error)) from None
             await parts.wakeups.flush()

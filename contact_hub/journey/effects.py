@@ -30,7 +30,7 @@ from contact_hub.privacy import consent
 from contact_hub.privacy.masking import SENSITIVE, mask
 from contact_hub.reports import service as reports
 from contact_hub.timeline import service as timeline
-from contact_hub.timeline.models import Touchpoint
+from contact_hub.timeline.models import Outcome, Touchpoint
 
 log = structlog.get_logger()
 
@@ -112,10 +112,17 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             )
         for wish in wanted:
             await queue.put(session, Lane.OUT, wish.conversation, wish.kind, wish.payload, wish.due)
-        conversation.last_activity_at = now()
+        await _heard(session, conversation, turn)
         if turn.text and turn.language != turn.written_in:
             await timeline.tell_language(session, turn.touchpoint_id, turn.language)
         await timeline.settle(session, turn.touchpoint_id, turn.outcome, turn.step or Step.SAID)
+
+
+async def _heard(session: AsyncSession, conversation: Conversation, turn: Turn) -> None:
+    """Remember when the resident was last heard, and that a person who holds the talk owes them a word."""
+    conversation.last_activity_at = now()
+    if turn.outcome is Outcome.HANDED_OFF:
+        await handoff.heard(session, conversation)
 
 
 async def say(
@@ -142,6 +149,10 @@ async def say(
         payload["say"] = reply.say
     if reply.copy:
         payload["copy"] = str(reply.copy)
+    if reply.files:
+        payload["files"] = [str(file) for file in reply.files]
+    if reply.by:
+        payload["by"] = reply.by
     if understood:
         payload["understood"] = understood
     if reply.sources:
@@ -188,8 +199,8 @@ async def say(
         channel=channel,
         epoch=conversation.epoch,
         author=reply.author,
-        # Where the channel was switched off meanwhile, the words wait for it.
-        parts=[reply.words] if adapter is None else adapter.split(reply.words),
+        # Where the channel was switched off meanwhile, the words wait for it. Files may go without any.
+        parts=[reply.words] if adapter is None else adapter.split(reply.words) or [reply.words],
         purpose=purpose,
         despite_silence=reply.say == "stop_confirmed"
         or (answers_resident and adapter is not None and not adapter.silence_is_final),

@@ -35,6 +35,7 @@ from contact_hub.citizens.models import Address
 from contact_hub.database import now
 from contact_hub.journey import permission, rights, undelivered
 from contact_hub.journey.effects import Writer
+from contact_hub.journey.hands import held
 from contact_hub.operations import metrics, queue
 from contact_hub.operations.queue import Claimed, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
@@ -64,6 +65,8 @@ class Sending:
         try:
             if task.kind in rights.KINDS:
                 await rights.Rights(self.writer, self.wakeups).handle(task)
+            elif task.kind == held.KIND:
+                await held.Held(self.writer, self.wakeups).handle(task)
             else:
                 await self._handle(task)
         except (LeaseLost, *_DATABASE_AWAY):
@@ -217,6 +220,9 @@ class Sending:
         """A fault of our own: what was marked `sending` is looked up at the next try, and tries are few."""
         if task.attempts >= MAX_CRASHES and task.kind in rights.KINDS:
             await rights.Rights(self.writer, self.wakeups).give_up(task)
+            return
+        if task.attempts >= MAX_CRASHES and task.kind == held.KIND:
+            await held.Held(self.writer, self.wakeups).give_up(task)
             return
         if task.attempts >= MAX_CRASHES:
             why = f"a technical failure on our side ({type(error).__name__})"

@@ -84,6 +84,8 @@ class Reply:
     ask_contact: str | None = None  # the title of Telegram's own button for sharing one's number
     touchpoint_id: uuid.UUID | None = None  # where it was decided before the message was written
     copy: uuid.UUID | None = None  # a copy of their data, to be fetched from the feed
+    files: list[uuid.UUID] = field(default_factory=list)  # kept under `touchpoint_id` already
+    by: str | None = None  # which person said it
 
 
 @dataclass(frozen=True, slots=True)

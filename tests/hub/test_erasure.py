@@ -330,10 +330,14 @@ async def test_an_erasure_in_the_middle_of_an_agents_talk_ends_it(talking: Line,
     texter = talking.texter(NUMBER)
     await texter.says("Hello")
     talk = await texter.conversation()
-    await by_hand.reply(talking.writer, talking.wakeups, str(talk.id), "Ada", "I am looking into it")
+    await by_hand.reply(
+        talking.writer, talking.wakeups, str(talk.id), Viewer("system", "Ada"), "I am looking into it"
+    )
     await erase(talking, await citizen_of(texter), tmp_path)
     with pytest.raises(by_hand.CannotDo):
-        await by_hand.reply(talking.writer, talking.wakeups, str(talk.id), "Ada", "Are you there?")
+        await by_hand.reply(
+            talking.writer, talking.wakeups, str(talk.id), Viewer("system", "Ada"), "Are you there?"
+        )
     assert await talking.count("touchpoint") == 0
 
 

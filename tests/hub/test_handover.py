@@ -15,6 +15,7 @@ from contact_hub.handoff import rules
 from contact_hub.handoff import service as handoff
 from contact_hub.journey import by_hand
 from contact_hub.operations.queue import Lane
+from contact_hub.staff.access import Viewer
 from tests.hub.line import Line, Resident, Script, found, says, turn
 
 
@@ -35,12 +36,12 @@ async def waiting(talking: Line, script: Script) -> Resident:
 
 async def reply(resident: Resident, agent: str, words: str) -> None:
     which = str((await resident.conversation()).id)
-    await by_hand.reply(resident.line.writer, resident.line.wakeups, which, agent, words)
+    await by_hand.reply(resident.line.writer, resident.line.wakeups, which, Viewer("system", agent), words)
 
 
 async def close(resident: Resident, agent: str = "Maria") -> None:
     which = str((await resident.conversation()).id)
-    await by_hand.close(resident.line.writer, resident.line.wakeups, which, agent)
+    await by_hand.close(resident.line.writer, resident.line.wakeups, which, Viewer("system", agent))
 
 
 async def test_whoever_asks_for_a_person_is_told_their_place(
@@ -122,20 +123,22 @@ async def test_nothing_can_be_done_with_a_closed_or_unknown_conversation(waiting
     parts = waiting.line.writer, waiting.line.wakeups
     for wrong in (which, "", "%", "_", "no-such-id", which[:-1] + "g"):
         with pytest.raises(by_hand.CannotDo, match="no open conversation"):
-            await by_hand.reply(*parts, wrong, "Maria", "Hello")
+            await by_hand.reply(*parts, wrong, Viewer("system", "Maria"), "Hello")
         with pytest.raises(by_hand.CannotDo, match="no open conversation"):
-            await by_hand.close(*parts, wrong, "Maria")
+            await by_hand.close(*parts, wrong, Viewer("system", "Maria"))
 
 
 async def test_two_who_close_at_once_are_told_so_plainly(waiting: Resident) -> None:
     outcomes = await asyncio.gather(close(waiting), close(waiting), return_exceptions=True)
-    assert [type(o) for o in outcomes if o is not None] == [by_hand.CannotDo]
+    assert [type(o) for o in outcomes if o is not None] == [by_hand.NotTheirs]
     assert (await waiting.reads()).count(waiting.line.city.say("conversation_closed", "en")) == 1
 
 
 async def test_the_end_of_an_id_is_enough_when_it_is_the_only_one(waiting: Resident) -> None:
     which = str((await waiting.conversation()).id)
-    await by_hand.reply(waiting.line.writer, waiting.line.wakeups, which[-6:].upper(), "Maria", "Hello")
+    await by_hand.reply(
+        waiting.line.writer, waiting.line.wakeups, which[-6:].upper(), Viewer("system", "Maria"), "Hello"
+    )
     assert (await waiting.conversation()).holder == "Maria"
 
 

@@ -256,7 +256,7 @@ async def test_what_was_sent_by_an_agent_is_removed_from_the_outbox_too(phone: R
     await phone.says("Hello")
     which = str((await phone.conversation()).id)
     words = "The file of Fabelhaft is here."
-    await by_hand.reply(phone.line.writer, phone.line.wakeups, which, "Maria", words)
+    await by_hand.reply(phone.line.writer, phone.line.wakeups, which, Viewer("system", "Maria"), words)
     said = [t for t in await phone.written() if t.actor == "agent"][-1]
     await remove(phone.line, said.id)
     assert await everywhere(phone.line, "fabelhaft") == []

@@ -15,6 +15,7 @@ from channels.sms import Sms
 from contact_hub.database import now
 from contact_hub.journey import by_hand, sending
 from contact_hub.operations.queue import Lane
+from contact_hub.staff.access import Viewer
 from tests.contract import recorded
 from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Resident, Script, says, turn
@@ -542,7 +543,7 @@ async def test_after_a_takeover_the_bots_queued_words_stay_and_the_agents_leave(
 ) -> None:
     await asks(chat)
     which = str((await chat.conversation()).id)
-    await by_hand.reply(chat.line.writer, chat.line.wakeups, which, "Maria", "I am here.")
+    await by_hand.reply(chat.line.writer, chat.line.wakeups, which, Viewer("system", "Maria"), "I am here.")
     await chat.line.work()
     joined = chat.line.city.say("agent_joined", "en", name="Maria")
     assert fake_telegram.texts(4711) == [joined, "I am here."]
@@ -564,7 +565,7 @@ async def test_after_a_takeover_the_rest_of_a_split_answer_stays(
     await phone.line.handle(task)  # the first part
     claimed = await phone.line.claim(Lane.OUT)  # the second is about to leave
     which = str((await phone.conversation()).id)
-    await by_hand.reply(phone.line.writer, phone.line.wakeups, which, "Maria", "I am here.")
+    await by_hand.reply(phone.line.writer, phone.line.wakeups, which, Viewer("system", "Maria"), "I am here.")
     assert claimed is not None
     await phone.line.handle(claimed)
     await phone.line.work()
@@ -586,7 +587,7 @@ async def test_an_uncertain_word_of_the_bot_is_not_tried_again_after_a_takeover(
     await asks(phone)
     await phone.line.work()
     which = str((await phone.conversation()).id)
-    await by_hand.reply(phone.line.writer, phone.line.wakeups, which, "Maria", "I am here.")
+    await by_hand.reply(phone.line.writer, phone.line.wakeups, which, Viewer("system", "Maria"), "I am here.")
     await phone.line.hurry()
     await phone.line.work()
     assert phone.line.city.say("greet", "en") not in fake_twilio.texts(phone.address)
@@ -598,7 +599,7 @@ async def test_an_agents_words_that_cannot_leave_are_told_to_the_agents(
 ) -> None:
     await chat.says("Hello")
     which = str((await chat.conversation()).id)
-    await by_hand.reply(chat.line.writer, chat.line.wakeups, which, "Maria", "I am here.")
+    await by_hand.reply(chat.line.writer, chat.line.wakeups, which, Viewer("system", "Maria"), "I am here.")
     await chat.does(InboundKind.REACHABLE, payload={"reachable": False})
     await chat.line.work(Lane.IN)
     await chat.line.work()
