@@ -457,7 +457,9 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         given_up=list(conversation.given_up),
         history=[
             {**said, "text": mask(said["text"], SENSITIVE).text}
-            for said in await timeline.recent_words(session, conversation.id, touchpoint.id)
+            for said in await timeline.recent_words(
+                session, conversation.id, touchpoint.id, after=conversation.read_from
+            )
         ],
         suppressed=suppressed,
         off=frozenset(off or ()),

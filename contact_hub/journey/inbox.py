@@ -69,7 +69,7 @@ class Inbox:
                 kind=inbound.kind,
                 touchpoint=str(stored.touchpoint_id),
             )
-            self._wakeups.tell(Lane.IN, f"feed:{inbound.address}")
+            self._wakeups.tell(Lane.IN, f"feed:{inbound.address}", f"talk:{stored.conversation_id}")
         return stored
 
     async def accept_receipt(self, receipt: Receipt) -> bool:
@@ -81,7 +81,7 @@ class Inbox:
             if moved is not None and moved.failed:
                 await undelivered.by_receipt(session, moved.delivery, receipt)
         if moved is not None:
-            self._wakeups.tell(Lane.OUT, "desk")
+            self._wakeups.tell(Lane.OUT, "desk", f"talk:{moved.delivery.conversation_id}")
         return True
 
 

@@ -181,7 +181,7 @@ class Sending:
             channel = delivery.channel
         metrics.deliveries.labels(channel, sent.state).inc()
         log.info("delivery.sent", delivery=task.payload["delivery"])
-        self.wakeups.tell("out", "desk")
+        self.wakeups.tell("out", "desk", f"talk:{task.conversation_id}")
 
     async def _later(
         self, task: Claimed, channel: Channel, failure: TemporaryFailure, *, leaving: bool
@@ -235,7 +235,7 @@ class Sending:
         async with self.writer.database.begin() as session:
             delivery = await self._locked(session, task)
             await self._fail(session, task, delivery, failure)
-        self.wakeups.tell("out", "desk")
+        self.wakeups.tell("out", "desk", f"talk:{task.conversation_id}")
 
     async def _fail(
         self, session: AsyncSession, task: Claimed, delivery: Delivery, failure: PermanentFailure

@@ -71,7 +71,7 @@ class Turns:
         except Exception as error:
             await self._failed(task, error)
             return
-        self._tell(turn.channel, turn.address)
+        self._tell(turn.channel, turn.address, turn.conversation_id)
         log.info("turn.done", step=turn.step, outcome=turn.outcome, attempts=task.attempts)
         metrics.turns.labels(turn.channel, str(turn.step)).inc()
 
@@ -111,7 +111,7 @@ class Turns:
                     in_reply_to=turn.touchpoint_id,
                     answers_resident=True,
                 )
-        self._tell(turn.channel, turn.address)
+        self._tell(turn.channel, turn.address, turn.conversation_id)
 
     async def _failed(self, task: Claimed, error: Exception) -> None:
         temporary = isinstance(error, SendFailure)
@@ -157,12 +157,12 @@ class Turns:
             await timeline.settle(session, touchpoint, Outcome.DEAD_LETTERED, Step.DEAD_LETTERED)
         log.error("turn.dead_lettered", ticket=ticket.reference, why=why)
         metrics.dead_letters.labels(address.channel).inc()
-        self._tell(address.channel, address.value)
+        self._tell(address.channel, address.value, task.conversation_id)
 
-    def _tell(self, channel: str, address: str) -> None:
+    def _tell(self, channel: str, address: str, conversation: uuid.UUID) -> None:
         adapter = self.writer.channels.get(channel)
         sends = () if adapter is None or adapter.sends_itself else (Lane.OUT,)
-        self.wakeups.tell(*sends, f"feed:{address}", "desk")
+        self.wakeups.tell(*sends, f"feed:{address}", "desk", f"talk:{conversation}")
 
 
 def _touchpoint(task: Claimed) -> uuid.UUID:

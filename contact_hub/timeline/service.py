@@ -301,15 +301,24 @@ async def files_of(
 
 
 async def recent_words(
-    session: AsyncSession, conversation_id: uuid.UUID, before: uuid.UUID, limit: int = 6
+    session: AsyncSession,
+    conversation_id: uuid.UUID,
+    before: uuid.UUID,
+    limit: int = 6,
+    *,
+    after: uuid.UUID | None = None,
 ) -> list[dict[str, str]]:
-    """The last things said in a conversation before a touchpoint, oldest first, for follow-up questions."""
+    """The last things said in a conversation before a touchpoint, oldest first, for follow-up questions.
+
+    `after` leaves out what was said up to another touchpoint: a person has dealt with it.
+    """
     rows = await session.execute(
         # A hundred thousand characters said once would otherwise be embedded with every later question.
         select(Touchpoint.actor, func.left(Touchpoint.text, _REMEMBERED_CHARACTERS))
         .where(
             Touchpoint.conversation_id == conversation_id,
             Touchpoint.id < before,
+            *(() if after is None else (Touchpoint.id > after,)),
             Touchpoint.text.is_not(None),
             Touchpoint.direction.in_(("in", "out")),
         )
