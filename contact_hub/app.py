@@ -87,7 +87,9 @@ def create_app(parts: Parts) -> FastAPI:
     _add_webhooks(app, parts)
     errors.install(app)
     uploads = (options.most_mb + 1) * 1_000_000
-    app.add_middleware(BodyLimit, usual=WEBHOOK_BYTES, larger={"/channels/web_chat/messages": uploads})
+    app.add_middleware(
+        BodyLimit, usual=WEBHOOK_BYTES, larger={"/channels/web_chat/messages": uploads, "/desk/c/": uploads}
+    )
     app.add_middleware(SameSiteOnly, site_url=parts.settings.site_url)
     app.add_middleware(SharedWithSites, origins=options.origins)
     app.add_middleware(NothingUnexpected)

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from contact_hub.city import City
 from contact_hub.database import Database
+from contact_hub.desk import talk
 from contact_hub.desk.look import page
 from contact_hub.desk.room import Room
 from contact_hub.journey.effects import Writer
@@ -26,6 +27,8 @@ def router(
     """Everything under `/desk`."""
     routes = APIRouter(prefix="/desk", include_in_schema=False)
     room = Room(database, guard, city, writer, wakeups, neighbours)
+
+    talk.add(routes, room)
 
     @routes.get("")
     async def queue(request: Request) -> Response:

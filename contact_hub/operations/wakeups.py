@@ -61,16 +61,18 @@ class Wakeups:
         await self._sent.wait()
 
     @contextlib.contextmanager
-    def waiting(self, topic: str) -> Iterator[asyncio.Event]:
-        """An event that is set by every hint at `topic` while the block runs."""
+    def waiting(self, *topics: str) -> Iterator[asyncio.Event]:
+        """An event that is set by every hint at one of `topics` while the block runs."""
         event = asyncio.Event()
-        self._waiters[topic].add(event)
+        for topic in topics:
+            self._waiters[topic].add(event)
         try:
             yield event
         finally:
-            self._waiters[topic].discard(event)
-            if not self._waiters[topic]:
-                del self._waiters[topic]
+            for topic in topics:
+                self._waiters[topic].discard(event)
+                if not self._waiters[topic]:
+                    del self._waiters[topic]
 
     def _wake(self, topic: str) -> None:
         for event in self._waiters.get(topic, ()):

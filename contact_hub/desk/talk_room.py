@@ -1,0 +1,109 @@
+"""Who stands before which conversation: found once for every request, or answered with the one 404."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import NoReturn
+
+from fastapi import HTTPException, Request
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.audit import service as audit
+from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
+from contact_hub.citizens.scope import theirs, visible
+from contact_hub.desk.room import Room, Seat
+from contact_hub.desk.talk_words import CHANNELS
+from contact_hub.staff.access import Action, Viewer
+
+# The same for an unknown conversation, another department's and a sealed one, and for every role.
+NOTHING = "There is no such conversation, or it is not yours to see."
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A conversation with its citizen, as somebody at the desk has it before them."""
+
+    seat: Seat
+    conversation: Conversation
+    address: Address
+    citizen: Citizen
+    answers: bool  # whether it is theirs to answer; a reason to look is none
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who looks."""
+        return self.seat.viewer
+
+    @property
+    def id(self) -> uuid.UUID:
+        """The conversation's id."""
+        return self.conversation.id
+
+    @property
+    def open(self) -> bool:
+        """Whether it still goes on."""
+        return self.conversation.state != ConversationState.CLOSED
+
+    @property
+    def mine(self) -> bool:
+        """Whether the viewer holds it."""
+        return self.conversation.state == ConversationState.AGENT and (
+            self.conversation.holder == self.viewer.name
+        )
+
+    @property
+    def name(self) -> str:
+        """What the desk calls the resident."""
+        return called(self.citizen, self.address)
+
+
+def called(citizen: Citizen, address: Address) -> str:
+    """A resident's name, else where they write from; a browser has neither."""
+    if citizen.name:
+        return citizen.name
+    if address.channel in {"sms", "telegram"}:
+        return f"{CHANNELS[address.channel]} {address.value.partition('#')[0]}"
+    return f"Resident {str(citizen.id)[-6:]}"
+
+
+async def seat_at(
+    room: Room, request: Request, which: object, action: Action = Action.READ, *, reason: str = ""
+) -> Seat:
+    """Who asks; a role that never sees a conversation gets the answer for one that is not there."""
+    try:
+        return await room.seat(request, action, reason=reason or request.query_params.get("reason", ""))
+    except HTTPException as refused:
+        if refused.status_code != 403:
+            raise
+        me = await room.guard.signed_in(request)
+        if me is None:
+            raise
+        return await refuse(room, room.guard.viewer_of(me), which)
+
+
+async def enter(room: Room, session: AsyncSession, seat: Seat, which: uuid.UUID) -> Here:
+    """The conversation, where this person may see its citizen; raises the one 404."""
+    row = (
+        await session.execute(
+            select(Conversation, Address, Citizen, theirs(seat.viewer).label("answers"))
+            .join(Address, Address.id == Conversation.address_id)
+            .join(Citizen, Citizen.id == Address.citizen_id)
+            .where(Conversation.id == which, visible(seat.viewer))
+            .execution_options(populate_existing=True)
+        )
+    ).first()
+    if row is None:
+        return await refuse(room, seat.viewer, which)
+    return Here(seat, *row)
+
+
+async def refuse(room: Room, viewer: Viewer, which: object) -> NoReturn:
+    """Write down that somebody asked for what is not theirs to see, and raise the one 404.
+
+    In a transaction of its own: the request's is rolled back.
+    """
+    async with room.database.begin() as session:
+        await audit.record(session, viewer, "citizen.refused", subject=str(which)[:64])
+    raise HTTPException(404, NOTHING)
