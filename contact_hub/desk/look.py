@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from babel import Locale
+from babel.dates import format_date
 from starlette.responses import HTMLResponse
 
+from contact_hub.city import City
+from contact_hub.database import now
 from contact_hub.desk.room import Seat
 from contact_hub.staff.access import Action, allows
 from contact_hub.web.templates import environment_of
@@ -37,6 +42,50 @@ def language_name(code: str | None) -> str:
         return code
 
 
+REASONS = {
+    "asked": "asked for a person",
+    "complaint": "complains",
+    "unhelpful": "the answer did not help",
+    "refused": "the assistant did not know",
+    "assistant_down": "the assistant was away",
+    "technical": "something went wrong on our side",
+    "emergency": "emergency",
+    "self_harm": "may hurt themselves",
+    "unhappy": "seems unhappy",
+    "agent_silent": "their agent fell silent",
+    "transferred": "transferred",
+}
+KINDS = {"photo": "a photo", "voice": "a voice message", "document": "a document", "location": "a place"}
+LEVELS = {"uneasy": "Uneasy", "unhappy": "Unhappy", "danger": "Danger"}
+
+
+def ago(since: datetime, at: datetime) -> str:
+    """How long something has lasted, as short as it can be said; queue.js goes on counting alike."""
+    minutes = max(0, int((at - since).total_seconds() // 60))
+    hours, days = minutes // 60, minutes // 1440
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min"
+
+
+def clock_of(city: City) -> Callable[[datetime], str]:
+    """Tells the time in the city's zone, and the day where it is not today."""
+
+    def clock(moment: datetime) -> str:
+        local = moment.astimezone(city.zone)
+        days = (local.date() - now().astimezone(city.zone).date()).days
+        day = "" if days == 0 else format_date(local, "EEE d MMM ", locale="en")
+        return f"{day}{local:%H:%M}"
+
+    return clock
+
+
+environment.filters["reason"] = lambda key: REASONS.get(key, key.replace("_", " "))
+environment.filters["kind"] = lambda key: KINDS.get(key, key.replace("_", " "))
+environment.filters["level"] = lambda key: LEVELS.get(key, key)
+environment.globals["ago"] = ago
 environment.filters["channel"] = channel_name
 environment.filters["language"] = language_name
 
@@ -61,3 +110,8 @@ def part(template: str, *, status: int = 200, **words: Any) -> HTMLResponse:
     """Make a piece of a page, for htmx to put in its place."""
     made = environment.get_template(template).render(**words)
     return HTMLResponse(made, status, {"Cache-Control": "no-store"})
+
+
+def row(template: str, **words: Any) -> str:
+    """Make a piece of a page as it stands in an event."""
+    return environment.get_template(template).render(**words)

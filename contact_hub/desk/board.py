@@ -1,0 +1,150 @@
+"""The queue as everybody at the desk sees it: read once for all who see the same, and told on at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import exists, select
+
+from contact_hub.citizens.sealed import SealedReader
+from contact_hub.database import Database, now
+from contact_hub.desk import lines
+from contact_hub.desk.lines import Row, Snapshot, Talk
+from contact_hub.operations.wakeups import Wakeups
+from contact_hub.staff.access import Viewer
+from contact_hub.web.errors import DATABASE_AWAY
+
+log = structlog.get_logger(__name__)
+
+POLL = 3.0  # seconds until the tables are looked at although nobody hinted at anything
+TOGETHER = 0.05  # seconds in which hints are gathered
+REST = 3.0  # a reading may take this much less than the rest of the time, so that the desk stays quick
+LONGEST_REST = 0.4  # seconds
+KEPT = timedelta(seconds=1)  # without a hint a reading is as good as new for so long
+
+
+@dataclass(slots=True, eq=False)
+class Audience:
+    """Everybody who sees the same of the queue; `viewer` stands for all of them."""
+
+    viewer: Viewer
+    database: Database
+    hint: asyncio.Event
+    snapshot: Snapshot | None = None
+    version: int = 0
+    watchers: int = 0
+    took: float = 0.0  # seconds
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def fresh(self) -> Snapshot:
+        """The queue as it is, read anew only where something may have happened since."""
+        async with self.lock:
+            known = self.snapshot
+            if known is None or self.hint.is_set() or now() - known.at > KEPT:
+                self.hint.clear()  # before the reading: what happens during it is read next time
+                await self._read(known)
+            assert self.snapshot is not None
+            return self.snapshot
+
+    async def _read(self, known: Snapshot | None) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        async with self.database.begin() as session:
+            new = await lines.read(session, self.viewer)
+            if known is not None:
+                seen = [talk for talk in new.talks if talk.id in known.asked]
+                new.rows = await lines.rows_of(session, seen)
+        self.took = loop.time() - begun
+        if known is not None:
+            # The same row is the same object: whoever shows it compares no words.
+            new.rows = {key: _kept(known.rows.get(key), row) for key, row in new.rows.items()}
+            if new.same(known) and all(known.rows.get(key) is row for key, row in new.rows.items()):
+                known.at = new.at
+                return
+        self.snapshot = new
+        self.version += 1
+        told, self.changed = self.changed, asyncio.Event()
+        told.set()
+
+    async def rows(self, snapshot: Snapshot, talks: Sequence[Talk]) -> list[Row]:
+        """The lines of these conversations as they were at that moment; those nobody looked at yet are read."""
+        snapshot.asked.update(talk.id for talk in talks)
+        missing = [talk for talk in talks if talk.id not in snapshot.rows]
+        if missing:
+            async with self.lock, self.database.begin() as session:
+                missing = [talk for talk in missing if talk.id not in snapshot.rows]
+                snapshot.rows |= await lines.rows_of(session, missing)
+        return [snapshot.rows[talk.id] for talk in talks]
+
+
+def _kept(old: Row | None, new: Row) -> Row:
+    return old if old == new else new
+
+
+class Board:
+    """The audiences of this process. One that nobody watches costs nothing."""
+
+    def __init__(self, database: Database, wakeups: Wakeups) -> None:
+        self._database = database
+        self._wakeups = wakeups
+        self._audiences: dict[Viewer, Audience] = {}
+        self.mark = secrets.token_hex(4)  # versions count within one process
+
+    async def audience(self, viewer: Viewer) -> Audience:
+        """Those who see the same as this viewer: the same departments, in the same role."""
+        key = await self._key(viewer)
+        found = self._audiences.get(key)
+        return found or Audience(key, self._database, asyncio.Event())
+
+    async def _key(self, viewer: Viewer) -> Viewer:
+        """Somebody who is named on a sealed record sees more than their colleagues."""
+        async with self._database.begin() as session:
+            named = await session.scalar(select(exists().where(SealedReader.staff_id == viewer.id)))
+        alone = viewer if named else replace(viewer, id=None, name="")
+        return replace(alone, reason=None)
+
+    @contextlib.asynccontextmanager
+    async def watching(self, viewer: Viewer) -> AsyncIterator[Audience]:
+        """An audience that is told of every change while the block runs."""
+        key = await self._key(viewer)
+        found = self._audiences.get(key)
+        if found is None:
+            found = self._audiences[key] = Audience(key, self._database, asyncio.Event())
+            runner = asyncio.create_task(self._run(found), name="desk-audience")
+            _RUNNING.add(runner)
+            runner.add_done_callback(_RUNNING.discard)
+        found.watchers += 1
+        try:
+            yield found
+        finally:
+            found.watchers -= 1
+            if not found.watchers and self._audiences.get(key) is found:
+                del self._audiences[key]
+                found.hint.set()  # its runner sees that nobody is left
+
+    async def _run(self, audience: Audience) -> None:
+        """Read the queue whenever there may be news, until nobody watches any more."""
+        with self._wakeups.waiting("desk") as audience.hint:
+            audience.hint.set()
+            while audience.watchers:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL):
+                        await audience.hint.wait()
+                await asyncio.sleep(max(TOGETHER, min(REST * audience.took, LONGEST_REST)))
+                if not audience.watchers:
+                    return
+                audience.hint.set()
+                try:
+                    await audience.fresh()
+                except DATABASE_AWAY as error:
+                    log.warning("desk.queue_unread", error=type(error).__name__)
+
+
+_RUNNING: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish

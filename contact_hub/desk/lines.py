@@ -1,0 +1,195 @@
+"""What the queue shows of each conversation, read for everybody who may see the same of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
+from contact_hub.database import now
+from contact_hub.flags.models import Flag
+from contact_hub.handoff import service as handoff
+from contact_hub.handoff.models import Mention
+from contact_hub.staff.access import Viewer
+from contact_hub.timeline.reading import first_id_at
+
+MOST = 10_000  # conversations of one audience: beyond that a city has another problem
+LONGEST_WORDS = 160  # characters of a resident's last words
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A conversation that waits for a person or is held by one."""
+
+    id: uuid.UUID
+    citizen_id: uuid.UUID
+    channel: str
+    department: str | None
+    language: str | None
+    state: str
+    holder: str | None
+    reason: str | None
+    priority: int
+    since: datetime | None  # when the resident began to wait for a word
+    promised_at: datetime | None
+    overdue: bool
+    snoozed: bool
+    snoozed_until: datetime | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether nobody has it yet."""
+        return self.state == ConversationState.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a resident said last, or what else they sent."""
+
+    text: str
+    kind: str
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the queue with all that it shows."""
+
+    talk: Talk
+    name: str
+    last: Words | None
+    level: str | None  # of the gravest flag that nobody dismissed
+    signals: tuple[str, ...]  # why it was raised, in words
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The queue at one moment, in the order in which it is to be served."""
+
+    talks: tuple[Talk, ...]
+    mentions: dict[uuid.UUID, int]
+    at: datetime
+    rows: dict[uuid.UUID, Row] = field(default_factory=dict)
+    asked: set[uuid.UUID] = field(default_factory=set)  # whose rows somebody looks at
+    narrowed: dict[object, object] = field(default_factory=dict)  # what filters made of it
+
+    def same(self, other: Snapshot) -> bool:
+        """Whether both show the same; rows are compared by whoever shows them."""
+        return self.talks == other.talks and self.mentions == other.mentions
+
+
+async def read(session: AsyncSession, viewer: Viewer) -> Snapshot:
+    """Everything that waits or is held, of what this viewer answers and may see."""
+    moment = now()
+    found = await handoff.waiting(session, MOST, viewer=viewer)
+    ids = [line.conversation_id for line in found]
+    rows = await session.execute(
+        select(
+            Conversation.id,
+            Conversation.department,
+            Conversation.promised_at,
+            Conversation.unanswered_since,
+            Conversation.snoozed_until,
+        ).where(Conversation.id.in_(ids))
+    )
+    more = {row.id: row for row in rows}
+    talks = []
+    for line in found:
+        row = more.get(line.conversation_id)
+        if row is None:
+            continue  # it was closed between the two looks
+        promised, snoozed = row.promised_at, row.snoozed_until
+        talks.append(
+            Talk(
+                line.conversation_id,
+                line.citizen_id,
+                line.channel,
+                row.department,
+                line.language,
+                line.state,
+                line.holder,
+                line.reason,
+                line.priority,
+                line.waiting_since or row.unanswered_since,
+                promised,
+                promised is not None and promised <= moment,
+                snoozed is not None and snoozed > moment,
+                snoozed,
+            )
+        )
+    unseen = await session.execute(
+        select(Mention.staff_id, func.count()).where(Mention.seen_at.is_(None)).group_by(Mention.staff_id)
+    )
+    return Snapshot(tuple(talks), {row[0]: row[1] for row in unseen}, moment)
+
+
+async def rows_of(session: AsyncSession, talks: Sequence[Talk]) -> dict[uuid.UUID, Row]:
+    """The lines of these conversations: who it is, what they said last, and why they are flagged."""
+    if not talks:
+        return {}
+    ids = [talk.id for talk in talks]
+    people = await _people(session, ids)
+    last = await _last_words(session, ids)
+    flags = await _flags(session, ids)
+    return {
+        talk.id: Row(talk, people.get(talk.id, ""), last.get(talk.id), *flags.get(talk.id, (None, ())))
+        for talk in talks
+    }
+
+
+async def _people(session: AsyncSession, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    rows = await session.execute(
+        select(Conversation.id, Citizen.id, Citizen.name, Address.channel, Address.value)
+        .join(Address, Address.id == Conversation.address_id)
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(Conversation.id.in_(ids))
+    )
+    return {row[0]: called(*row[1:]) for row in rows}
+
+
+def called(citizen_id: uuid.UUID, name: str | None, channel: str, value: str) -> str:
+    """A resident's name, else the number they write from; a browser has neither."""
+    if name:
+        return name
+    if channel == "sms":
+        return value.partition("#")[0]
+    return f"Resident {str(citizen_id)[-6:]}"
+
+
+# The newest by each conversation's own index; no conversation is older than the oldest given id.
+_LAST = text("""
+    SELECT c.id, last.text, last.kind, last.language
+    FROM unnest(CAST(:ids AS uuid[])) AS c (id) CROSS JOIN LATERAL (
+        SELECT left(t.text, :longest) AS text, t.kind, t.language FROM touchpoint t
+        WHERE t.conversation_id = c.id AND t.direction = 'in' AND t.actor = 'citizen'
+          AND t.id >= :oldest AND (t.text IS NOT NULL OR t.kind <> 'text')
+        ORDER BY t.id DESC LIMIT 1
+    ) AS last
+""")
+
+
+async def _last_words(session: AsyncSession, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Words]:
+    opened = await session.scalar(select(func.min(Conversation.opened_at)).where(Conversation.id.in_(ids)))
+    oldest = first_id_at((opened or now()) - timedelta(days=1))
+    rows = await session.execute(_LAST, {"ids": list(ids), "oldest": oldest, "longest": LONGEST_WORDS})
+    return {row.id: Words(" ".join((row.text or "").split()), row.kind, row.language) for row in rows}
+
+
+async def _flags(
+    session: AsyncSession, ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, tuple[str, tuple[str, ...]]]:
+    """The gravest flag of each, and what speaks for it; of equals the last."""
+    rows = await session.execute(
+        select(Flag.conversation_id, Flag.level, Flag.signals)
+        .where(Flag.conversation_id.in_(ids), Flag.dismissed_at.is_(None))
+        .order_by(Flag.score, Flag.raised_at)
+    )
+    return {
+        row.conversation_id: (row.level, tuple(str(signal.get("words", "")) for signal in row.signals))
+        for row in rows
+    }
