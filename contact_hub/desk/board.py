@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -37,7 +36,6 @@ class Audience:
     database: Database
     hint: asyncio.Event
     snapshot: Snapshot | None = None
-    version: int = 0
     watchers: int = 0
     took: float = 0.0  # seconds
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -69,12 +67,11 @@ class Audience:
                 known.at = new.at
                 return
         self.snapshot = new
-        self.version += 1
         told, self.changed = self.changed, asyncio.Event()
         told.set()
 
     async def rows(self, snapshot: Snapshot, talks: Sequence[Talk]) -> list[Row]:
-        """The lines of these conversations as they were at that moment; those nobody looked at yet are read."""
+        """The lines of these conversations as they were at that moment; the rest is read."""
         snapshot.asked.update(talk.id for talk in talks)
         missing = [talk for talk in talks if talk.id not in snapshot.rows]
         if missing:
@@ -95,7 +92,6 @@ class Board:
         self._database = database
         self._wakeups = wakeups
         self._audiences: dict[Viewer, Audience] = {}
-        self.mark = secrets.token_hex(4)  # versions count within one process
 
     async def audience(self, viewer: Viewer) -> Audience:
         """Those who see the same as this viewer: the same departments, in the same role."""

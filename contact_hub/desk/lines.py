@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.database import now
+from contact_hub.desk.talk_words import CHANNELS
 from contact_hub.flags.models import Flag
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.models import Mention
@@ -74,6 +76,7 @@ class Snapshot:
     talks: tuple[Talk, ...]
     mentions: dict[uuid.UUID, int]
     at: datetime
+    mark: str = field(default_factory=lambda: secrets.token_hex(6))  # no other snapshot's, in no process
     rows: dict[uuid.UUID, Row] = field(default_factory=dict)
     asked: set[uuid.UUID] = field(default_factory=set)  # whose rows somebody looks at
     narrowed: dict[object, object] = field(default_factory=dict)  # what filters made of it
@@ -153,11 +156,11 @@ async def _people(session: AsyncSession, ids: Sequence[uuid.UUID]) -> dict[uuid.
 
 
 def called(citizen_id: uuid.UUID, name: str | None, channel: str, value: str) -> str:
-    """A resident's name, else the number they write from; a browser has neither."""
+    """A resident's name, else where they write from; a browser has neither."""
     if name:
         return name
-    if channel == "sms":
-        return value.partition("#")[0]
+    if channel in {"sms", "telegram"}:
+        return f"{CHANNELS[channel]} {value.partition('#')[0]}"
     return f"Resident {str(citizen_id)[-6:]}"
 
 

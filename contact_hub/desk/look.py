@@ -14,17 +14,11 @@ from starlette.responses import HTMLResponse
 from contact_hub.city import City
 from contact_hub.database import now
 from contact_hub.desk.room import Seat
+from contact_hub.desk.talk_words import CHANNELS, KINDS, LEVELS, reason
 from contact_hub.staff.access import Action, allows
 from contact_hub.web.templates import environment_of
 
 environment = environment_of(Path(__file__).parent / "templates")
-CHANNELS = {
-    "web_chat": "Web chat",
-    "sms": "Text message",
-    "telegram": "Telegram",
-    "console": "Terminal",
-    "desk": "Desk",
-}
 
 
 def channel_name(key: str) -> str:
@@ -40,23 +34,6 @@ def language_name(code: str | None) -> str:
         return Locale.parse(code).get_display_name("en") or code
     except ValueError:
         return code
-
-
-REASONS = {
-    "asked": "asked for a person",
-    "complaint": "complains",
-    "unhelpful": "the answer did not help",
-    "refused": "the assistant did not know",
-    "assistant_down": "the assistant was away",
-    "technical": "something went wrong on our side",
-    "emergency": "emergency",
-    "self_harm": "may hurt themselves",
-    "unhappy": "seems unhappy",
-    "agent_silent": "their agent fell silent",
-    "transferred": "transferred",
-}
-KINDS = {"photo": "a photo", "voice": "a voice message", "document": "a document", "location": "a place"}
-LEVELS = {"uneasy": "Uneasy", "unhappy": "Unhappy", "danger": "Danger"}
 
 
 def ago(since: datetime, at: datetime) -> str:
@@ -82,7 +59,7 @@ def clock_of(city: City) -> Callable[[datetime], str]:
     return clock
 
 
-environment.filters["reason"] = lambda key: REASONS.get(key, key.replace("_", " "))
+environment.filters["reason"] = reason
 environment.filters["kind"] = lambda key: KINDS.get(key, key.replace("_", " "))
 environment.filters["level"] = lambda key: LEVELS.get(key, key)
 environment.globals["ago"] = ago
@@ -94,15 +71,15 @@ def page(
     template: str, seat: Seat, *, status: int = 200, here: str = "", wrong: str = "", **words: Any
 ) -> HTMLResponse:
     """Make a whole page; `here` is the key of the place in the frame's navigation that it is."""
-    made = environment.get_template(template).render(
-        me=seat.me.staff.name,
-        my_role=seat.me.staff.role,
-        mentions=seat.mentions,
-        manages=allows(seat.viewer, Action.COUNT),
-        here=here,
-        wrong=wrong,
-        **words,
-    )
+    frame = {
+        "me": seat.me.staff.name,
+        "my_role": seat.me.staff.role,
+        "mentions": seat.mentions,
+        "manages": allows(seat.viewer, Action.COUNT),
+        "here": here,
+        "wrong": wrong,
+    }
+    made = environment.get_template(template).render(frame | words)
     return HTMLResponse(made, status, {"Cache-Control": "no-store"})
 
 
@@ -112,6 +89,9 @@ def part(template: str, *, status: int = 200, **words: Any) -> HTMLResponse:
     return HTMLResponse(made, status, {"Cache-Control": "no-store"})
 
 
-def row(template: str, **words: Any) -> str:
-    """Make a piece of a page as it stands in an event."""
-    return environment.get_template(template).render(**words)
+_row = environment.get_template("row.html")
+
+
+def row_html(**words: Any) -> str:
+    """Make one line of the queue as it stands in an event."""
+    return _row.render(**words)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi import APIRouter
 
 from contact_hub.city import City
 from contact_hub.database import Database
-from contact_hub.desk import talk
-from contact_hub.desk.look import page
+from contact_hub.desk import queue_pages, talk
+from contact_hub.desk.board import Board
 from contact_hub.desk.room import Room
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.neighbours import Neighbours
@@ -28,10 +27,7 @@ def router(
     routes = APIRouter(prefix="/desk", include_in_schema=False)
     room = Room(database, guard, city, writer, wakeups, neighbours)
 
+    board = Board(database, wakeups)
+    queue_pages.add(routes, room, board)
     talk.add(routes, room)
-
-    @routes.get("")
-    async def queue(request: Request) -> Response:
-        return page("queue.html", await room.seat(request), here="queue")
-
     return routes

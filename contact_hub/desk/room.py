@@ -37,14 +37,22 @@ class Room:
     wakeups: Wakeups
     neighbours: Neighbours
 
-    async def seat(self, request: Request, action: Action = Action.QUEUE, *, reason: str = "") -> Seat:
+    async def seat(
+        self,
+        request: Request,
+        action: Action = Action.QUEUE,
+        *,
+        reason: str = "",
+        quietly: bool = False,
+    ) -> Seat:
         """Whose request this is; sends whoever is not signed in to do so, and raises a 403.
 
-        `reason` is why they look beyond their own open conversations, as their form says it.
+        `reason` is why they look beyond their own open conversations, as their form says it. What a page
+        asks by itself is asked `quietly`.
         """
-        me = await self.guard.signed_in(request)
+        me = await self.guard.signed_in(request, quietly=quietly)
         if me is None:
-            if "hx-request" in request.headers or request.method != "GET":
+            if quietly or "hx-request" in request.headers or request.method != "GET":
                 raise HTTPException(401, "You are signed out. Please sign in again.")
             query = f"?{request.url.query}" if request.url.query else ""
             raise sign_in_first(f"{request.url.path}{query}")

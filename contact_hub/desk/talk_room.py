@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contact_hub.audit import service as audit
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.citizens.scope import theirs, visible
+from contact_hub.desk import lines
 from contact_hub.desk.room import Room, Seat
-from contact_hub.desk.talk_words import CHANNELS
 from contact_hub.staff.access import Action, Viewer
 
 # The same for an unknown conversation, another department's and a sealed one, and for every role.
@@ -60,12 +60,8 @@ class Here:
 
 
 def called(citizen: Citizen, address: Address) -> str:
-    """A resident's name, else where they write from; a browser has neither."""
-    if citizen.name:
-        return citizen.name
-    if address.channel in {"sms", "telegram"}:
-        return f"{CHANNELS[address.channel]} {address.value.partition('#')[0]}"
-    return f"Resident {str(citizen.id)[-6:]}"
+    """What the desk calls a resident, wherever it shows them."""
+    return lines.called(citizen.id, citizen.name, address.channel, address.value)
 
 
 async def seat_at(

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from contact_hub.database import now
 from contact_hub.desk.lines import Snapshot, Talk
+from contact_hub.staff.access import Viewer
 
 STEP = 50  # lines more with every "show more"
 MOST = 500
@@ -78,8 +79,9 @@ def narrowed(snapshot: Snapshot, filters: Filters) -> Narrowed:
     return made
 
 
-def view_of(snapshot: Snapshot, name: str, staff_id: object, filters: Filters) -> View:
-    """What somebody of this name sees."""
+def view_of(snapshot: Snapshot, viewer: Viewer, filters: Filters) -> View:
+    """What somebody sees."""
+    name = viewer.name
     held = [talk for talk in snapshot.talks if not talk.waits]
     mine = [talk for talk in held if talk.holder == name]
     waiting = narrowed(snapshot, filters)
@@ -91,7 +93,7 @@ def view_of(snapshot: Snapshot, name: str, staff_id: object, filters: Filters) -
             WAITING: waiting.shown,
         },
         waiting,
-        next((count for who, count in snapshot.mentions.items() if who == staff_id), 0),
+        0 if viewer.id is None else snapshot.mentions.get(viewer.id, 0),
     )
 
 

@@ -79,13 +79,18 @@ class Guard:
         async with self._database.begin() as session:
             return await tokens.viewer_of(session, secret.strip())
 
-    async def signed_in(self, request: Request, *, second_step: bool = False) -> SignedIn | None:
-        """The person whose browser this is; with `second_step` one whose code is still due."""
+    async def signed_in(
+        self, request: Request, *, second_step: bool = False, quietly: bool = False
+    ) -> SignedIn | None:
+        """The person whose browser this is; with `second_step` one whose code is still due.
+
+        What a page asks by itself, with nobody there perhaps, is asked `quietly`: it keeps no session awake.
+        """
         secret = self.cookie.of(request)
         if not secret:
             return None
         async with self._database.begin() as session:
-            return await sessions.find(session, secret, second_step=second_step)
+            return await sessions.find(session, secret, second_step=second_step, quietly=quietly)
 
     def viewer_of(self, found: SignedIn, reason: str | None = None) -> Viewer:
         """A member of staff as the rest of the hub knows them.

@@ -56,8 +56,13 @@ async def begin(session: AsyncSession, staff: Staff, browser: Browser, *, second
     return secret
 
 
-async def find(session: AsyncSession, secret: str, *, second_step: bool = False) -> SignedIn | None:
-    """Who a cookie belongs to; None where the session has run out or was ended, or the person may not."""
+async def find(
+    session: AsyncSession, secret: str, *, second_step: bool = False, quietly: bool = False
+) -> SignedIn | None:
+    """Who a cookie belongs to; None where the session has run out or was ended, or the person may not.
+
+    `quietly` leaves open when they were last seen.
+    """
     moment = now()
     row = (
         await session.execute(
@@ -75,7 +80,7 @@ async def find(session: AsyncSession, secret: str, *, second_step: bool = False)
     if row is None:
         return None
     found = SignedIn(row[0], row[1])
-    if found.session.last_seen_at < moment - _NOTICE:
+    if not quietly and found.session.last_seen_at < moment - _NOTICE:
         await session.execute(
             update(StaffSession)
             .where(StaffSession.id == found.session.id)
