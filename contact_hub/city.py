@@ -221,6 +221,20 @@ class City:
         return None
 
     @cached_property
+    def _streets(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        """Every street and district as a whole phrase, the longest first, with its district."""
+        known = [(str(district), str(district)) for district in self.settings.get("districts") or ()]
+        for district, streets in (self.settings.get("district_streets") or {}).items():
+            known += [(str(street), str(district)) for street in streets]
+        known.sort(key=lambda pair: len(pair[0]), reverse=True)
+        return tuple((re.compile(rf"(?<!\w){re.escape(plain(name))}(?!\w)"), whose) for name, whose in known)
+
+    def district_of(self, place: str) -> str | None:
+        """The district in which a place lies, where it names one or one of its streets."""
+        words = plain(place)
+        return next((district for name, district in self._streets if name.search(words)), None)
+
+    @cached_property
     def topics(self) -> tuple[str, ...]:
         """What articles are about: the folders of `knowledge/`, and what departments answer for."""
         folders = (self.folder / "knowledge").glob("*/")

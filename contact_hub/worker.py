@@ -20,6 +20,7 @@ from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.journey.sending import Sending
 from contact_hub.journey.turns import Turns
+from contact_hub.managers import drawing
 from contact_hub.operations import metrics, queue, timers
 from contact_hub.operations.queue import Claimed, Lane, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
@@ -58,7 +59,7 @@ class Worker:
         self.wakeups = Wakeups(listen_url)
         writer = self._writer = Writer(database, city, channels, folder=folder, site_url=site_url)
         closing.idle_after(city)  # a city that is wrong is told at the start, not by the clock
-        self._chores = retention.chores(database, city, folder)
+        self._chores = {**retention.chores(database, city, folder), **drawing.chores(database, city)}
         self._handlers: dict[Lane, Handler] = {
             Lane.IN: Turns(writer, neighbours, self.wakeups).handle,
             Lane.OUT: Sending(writer, self.wakeups).handle,

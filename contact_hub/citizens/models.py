@@ -104,6 +104,8 @@ class Conversation(Base):
         Index("ix_conversation_unfinished", "address_id", postgresql_where=text("unfinished IS NOT NULL")),
         Index("ix_conversation_waiting", "waiting_since", postgresql_where=text("state = 'waiting'")),
         Index("ix_conversation_held", "holder", postgresql_where=text("state = 'agent'")),
+        Index("ix_conversation_opened_at", "opened_at"),
+        Index("ix_conversation_closed_at", "closed_at"),
         Index("ix_conversation_idle", "last_activity_at", postgresql_where=text("state = 'bot'")),
     )
 

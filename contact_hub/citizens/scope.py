@@ -27,6 +27,11 @@ def visible(viewer: Viewer) -> ColumnElement[bool]:
     return and_(_by_role(viewer), not_(_sealed_to(viewer)))
 
 
+def unsealed(viewer: Viewer) -> ColumnElement[bool]:
+    """A condition on `Citizen.id`: no seal shuts this viewer out. It says nothing about their role."""
+    return true() if viewer.kind == "system" else not_(_sealed_to(viewer))
+
+
 def _by_role(viewer: Viewer) -> ColumnElement[bool]:
     if viewer.kind == "token" or viewer.role is Role.RECORDS:
         return true()

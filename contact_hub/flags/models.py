@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -86,7 +86,11 @@ class Reading(Base):
 
 
 class Review(Base):
-    """A conversation that a manager judges: of one flag, or of having raised none."""
+    """A conversation that a manager judges: of one flag, or of having raised none.
+
+    One that was drawn by chance belongs to the `day` on which its flag was raised or its talk ended, and
+    stands for so many of that day: all there were, divided by those drawn.
+    """
 
     __tablename__ = "review"
     __table_args__ = (
@@ -98,7 +102,7 @@ class Review(Base):
             postgresql_where=text("flag_id IS NULL"),
         ),
         Index("ix_review_conversation_id", "conversation_id"),
-        Index("ix_review_drawn_at", "drawn_at"),
+        Index("ix_review_day", "day"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -106,6 +110,9 @@ class Review(Base):
     flag_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("flag.id", ondelete="CASCADE"))
     drawn_for: Mapped[str]
     drawn_at: Mapped[datetime] = mapped_column(default=now)
+    day: Mapped[date]
+    stands_for: Mapped[float] = mapped_column(default=1.0)
+    blind: Mapped[bool] = mapped_column(default=False)  # judged before its flag was shown
     verdict: Mapped[str | None]
     why: Mapped[str | None]
     judged_by: Mapped[str | None]

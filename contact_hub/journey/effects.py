@@ -371,6 +371,7 @@ async def _report(session: AsyncSession, writer: Writer, conversation: Conversat
         description=str(asked["description"]),
         photo_id=uuid.UUID(asked["photo"]) if asked.get("photo") else None,
         department=writer.city.department_of(str(asked["category"])),
+        district=writer.city.district_of(str(asked["place"])),
     )
     _assign(conversation, report.department)
     await timeline.record(

@@ -75,7 +75,10 @@ class Answer(Base):
     """What the bot answered, from which passages of which version, how sure, and whether it helped."""
 
     __tablename__ = "answer"
-    __table_args__ = (Index("ix_answer_question_id", "question_id"),)
+    __table_args__ = (
+        Index("ix_answer_question_id", "question_id"),
+        Index("ix_answer_created_at", "created_at"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     touchpoint_id: Mapped[uuid.UUID]

@@ -28,6 +28,7 @@ class Report(Base):
     __table_args__ = (
         Index("ix_report_address_id", "address_id"),
         Index("ix_report_conversation_id", "conversation_id"),
+        Index("ix_report_created_at", "created_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -42,6 +43,7 @@ class Report(Base):
     description: Mapped[str]
     photo_id: Mapped[uuid.UUID | None]
     department: Mapped[str | None]
+    district: Mapped[str | None]  # of the city, where the place tells; it stays when the place goes
     state: Mapped[str] = mapped_column(default=ReportState.RECEIVED)
     created_at: Mapped[datetime] = mapped_column(default=now)
     changed_at: Mapped[datetime] = mapped_column(default=now)

@@ -26,6 +26,7 @@ async def write_down(
     description: str,
     photo_id: uuid.UUID | None,
     department: str | None,
+    district: str | None = None,
 ) -> Report:
     """The report that a message completed; asking again for the same message returns the same report."""
     known = await session.scalar(select(Report).where(Report.touchpoint_id == touchpoint_id))
@@ -44,6 +45,7 @@ async def write_down(
         description=description,
         photo_id=photo_id,
         department=department,
+        district=district,
         state=ReportState.RECEIVED,
         created_at=now(),
         changed_at=now(),

@@ -11,10 +11,13 @@ from tests.hub.test_staff import Browsers, browser, browsers, hire, sign_in
 
 __all__ = ["browser", "browsers"]
 
+BOTH = {Role.MANAGER, Role.SUPERVISOR}
 PAGES = {
+    "/managers/reviews": BOTH,
     "/managers/bot": {Role.MANAGER},
 }
 FORMS = {
+    "/managers/reviews/draw": BOTH,
     "/managers/bot/off": {Role.MANAGER},
     "/managers/bot/on": {Role.MANAGER},
 }

@@ -203,6 +203,9 @@ def upgrade() -> None:
         sa.Column("flag_id", sa.Uuid(), nullable=True),
         sa.Column("drawn_for", sa.Text(), nullable=False),
         sa.Column("drawn_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("stands_for", sa.Float(), nullable=False),
+        sa.Column("blind", sa.Boolean(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=True),
         sa.Column("why", sa.Text(), nullable=True),
         sa.Column("judged_by", sa.Text(), nullable=True),
@@ -216,7 +219,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_review")),
     )
     op.create_index("ix_review_conversation_id", "review", ["conversation_id"])
-    op.create_index("ix_review_drawn_at", "review", ["drawn_at"])
+    op.create_index("ix_review_day", "review", ["day"])
     op.create_index(
         "uq_review_conversation_id",
         "review",
@@ -231,6 +234,12 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("flag_id IS NOT NULL"),
     )
+    op.add_column("report", sa.Column("district", sa.Text(), nullable=True))
+    # Figures of a period read that period, and reviews are drawn day by day.
+    op.create_index("ix_report_created_at", "report", ["created_at"])
+    op.create_index("ix_conversation_opened_at", "conversation", ["opened_at"])
+    op.create_index("ix_conversation_closed_at", "conversation", ["closed_at"])
+    op.create_index("ix_answer_created_at", "answer", ["created_at"])
     op.add_column("answer", sa.Column("told_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("conversation", sa.Column("promised_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("conversation", sa.Column("unanswered_since", sa.DateTime(timezone=True), nullable=True))
@@ -278,11 +287,16 @@ def downgrade() -> None:
     op.drop_column("conversation", "unanswered_since")
     op.drop_column("conversation", "promised_at")
     op.drop_column("answer", "told_at")
+    op.drop_index("ix_answer_created_at", table_name="answer")
+    op.drop_index("ix_conversation_closed_at", table_name="conversation")
+    op.drop_index("ix_conversation_opened_at", table_name="conversation")
+    op.drop_index("ix_report_created_at", table_name="report")
+    op.drop_column("report", "district")
     op.drop_index("uq_review_flag_id", table_name="review", postgresql_where=sa.text("flag_id IS NOT NULL"))
     op.drop_index(
         "uq_review_conversation_id", table_name="review", postgresql_where=sa.text("flag_id IS NULL")
     )
-    op.drop_index("ix_review_drawn_at", table_name="review")
+    op.drop_index("ix_review_day", table_name="review")
     op.drop_index("ix_review_conversation_id", table_name="review")
     op.drop_table("review")
     op.drop_index("uq_wait_open", table_name="wait", postgresql_where=sa.text("ended_at IS NULL"))

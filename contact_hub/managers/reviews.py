@@ -1,0 +1,271 @@
+"""Judging conversations: what is under review, what a judge sees of it, and what they say."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Date, Select, Text, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.audit import service as audit
+from contact_hub.citizens.models import Address, Citizen, Conversation
+from contact_hub.citizens.scope import unsealed
+from contact_hub.database import now
+from contact_hub.flags.models import DrawnFor, Flag, Review, Verdict
+from contact_hub.managers.estimates import Share, caught, share
+from contact_hub.managers.period import Period
+from contact_hub.managers.scope import of_theirs
+from contact_hub.privacy.masking import mask
+from contact_hub.staff.access import Viewer
+from contact_hub.timeline.models import Touchpoint
+
+LONGEST_WHY = 500
+_MOST_TURNS = 200  # of a conversation that is shown; the last ones
+
+
+class CannotJudge(ValueError):
+    """The judgement cannot be kept; the message says why in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the list of what is under review; before it is judged it does not tell flagged from not."""
+
+    id: uuid.UUID
+    channel: str
+    language: str | None
+    department: str | None
+    day: date
+    drawn_for: str
+    verdict: str | None
+    judged_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message of a conversation under review, masked."""
+
+    id: uuid.UUID
+    at: datetime
+    direction: str
+    actor: str
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A conversation under review with what was said in it, and its flag where there is one."""
+
+    review: Review
+    channel: str
+    language: str | None
+    department: str | None
+    said: Sequence[Said]
+    flag: Flag | None
+
+
+def _under_review(viewer: Viewer, *columns: Any) -> Select[Any]:
+    return (
+        select(*columns)
+        .join(Conversation, Conversation.id == Review.conversation_id)
+        .join(Address, Address.id == Conversation.address_id)
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(of_theirs(viewer, Conversation.department), unsealed(viewer))
+    )
+
+
+async def items(
+    session: AsyncSession, viewer: Viewer, which: ColumnElement[bool], limit: int = 50
+) -> list[Item]:
+    """What the viewer may judge or has judged, flagged and unflagged mixed by chance."""
+    language = func.coalesce(Conversation.language, Citizen.language)
+    rows = await session.execute(
+        _under_review(viewer, Review, Address.channel, language, Conversation.department)
+        .where(which)
+        .order_by(Review.judged_at.desc(), func.md5(cast(Review.id, Text)))
+        .limit(limit)
+    )
+    return [
+        Item(
+            review.id,
+            channel,
+            spoken,
+            department,
+            review.day,
+            review.drawn_for,
+            review.verdict,
+            review.judged_by,
+        )
+        for review, channel, spoken, department in rows
+    ]
+
+
+def waiting(drawn_by_chance: bool) -> ColumnElement[bool]:
+    """A condition: not judged yet, of those drawn by chance or of the dismissed flags."""
+    dismissed = Review.drawn_for == DrawnFor.DISMISSED
+    return Review.verdict.is_(None) & (~dismissed if drawn_by_chance else dismissed)
+
+
+def judged() -> ColumnElement[bool]:
+    """A condition: somebody has judged it."""
+    return Review.verdict.is_not(None)
+
+
+async def case_of(session: AsyncSession, viewer: Viewer, review_id: uuid.UUID) -> Case | None:
+    """One conversation under review, where the viewer may see it; the look is written into the audit."""
+    language = func.coalesce(Conversation.language, Citizen.language)
+    row = (
+        await session.execute(
+            _under_review(
+                viewer, Review, Flag, Address.channel, language, Conversation.department, Address.citizen_id
+            )
+            .outerjoin(Flag, Flag.id == Review.flag_id)
+            .where(Review.id == review_id)
+        )
+    ).first()
+    if row is None:
+        return None
+    review, flag, channel, spoken, department, citizen_id = row
+    await audit.record(session, viewer, "review.read", citizen_id=citizen_id, subject=str(review_id))
+    said = await _said(session, review.conversation_id)
+    return Case(review, channel, spoken, department, said, flag)
+
+
+async def _said(session: AsyncSession, conversation_id: uuid.UUID) -> list[Said]:
+    """What went in and out, oldest first; not what happened within the city, which would tell of a flag."""
+    rows = await session.scalars(
+        select(Touchpoint)
+        .where(
+            Touchpoint.conversation_id == conversation_id,
+            Touchpoint.direction.in_(("in", "out")),
+        )
+        .order_by(Touchpoint.id.desc())
+        .limit(_MOST_TURNS)
+    )
+    return [
+        Said(row.id, row.recorded_at, row.direction, row.actor, row.kind, mask(row.text or "").text)
+        for row in reversed(rows.all())
+    ]
+
+
+async def judge(
+    session: AsyncSession, viewer: Viewer, review_id: uuid.UUID, unhappy: str, why: str, *, blind: bool
+) -> bool:
+    """Keep whether somebody should have looked after this resident (`yes`, `no`, `unsure`), and why.
+
+    Returns False where there is no such review for the viewer; raises CannotJudge.
+    """
+    why = " ".join(why.replace("\x00", "").split())
+    if unhappy not in {"yes", "no", "unsure"}:
+        raise CannotJudge("Please choose one of the three answers.")
+    if not why:
+        raise CannotJudge("Please say why in a few words: others learn from it.")
+    if len(why) > LONGEST_WHY:
+        raise CannotJudge(f"Please say why in at most {LONGEST_WHY} characters.")
+    row = (
+        await session.execute(
+            _under_review(viewer, Review, Address.citizen_id)
+            .where(Review.id == review_id)
+            .with_for_update(of=Review)
+        )
+    ).first()
+    if row is None:
+        return False
+    review, citizen_id = row
+    flagged = review.flag_id is not None
+    if unhappy == "unsure":
+        verdict = Verdict.UNSURE
+    else:
+        verdict = Verdict.RIGHT if flagged == (unhappy == "yes") else Verdict.WRONG
+    # Whoever corrects a verdict has seen the flag by then.
+    review.blind = blind and review.verdict is None
+    review.verdict, review.why, review.judged_by, review.judged_at = verdict, why, viewer.name, now()
+    await audit.record(
+        session, viewer, "review.judged", citizen_id=citizen_id, subject=str(review_id), verdict=verdict
+    )
+    return True
+
+
+# What the verdicts come to --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the verdicts of a period say; a share is None where there are too few of them."""
+
+    right: Share | None  # of the flags: precision
+    unsure_flags: int
+    dismissed_right: Share | None  # of the dismissed flags: those that should have stood
+    dismissed: int
+    missed: Share | None  # of the unflagged conversations: those that should have been flagged
+    unsure_unflagged: int
+    unflagged: float  # conversations that the sample stands for
+    flagged: int  # conversations with a flag on the days that were drawn
+    caught: Share | None  # of all unhappy residents: recall
+    blind: int
+    to_judge: int
+
+
+async def findings(session: AsyncSession, viewer: Viewer, period: Period) -> Findings:
+    """Precision, what was missed, and recall, of what was drawn for the days of a period."""
+    rows = (
+        await session.execute(
+            _under_review(
+                viewer,
+                Review.drawn_for,
+                Review.verdict,
+                Review.stands_for,
+                Review.blind,
+                Flag.dismissed_at.is_not(None).label("dismissed"),
+            )
+            .outerjoin(Flag, Flag.id == Review.flag_id)
+            .where(Review.day >= period.first, Review.day <= period.last)
+        )
+    ).all()
+
+    def weights(why: DrawnFor, verdict: Verdict) -> list[float]:
+        return [row.stands_for for row in rows if row.drawn_for == why and row.verdict == verdict]
+
+    right = share(weights(DrawnFor.SAMPLE, Verdict.RIGHT), weights(DrawnFor.SAMPLE, Verdict.WRONG))
+    missed = share(weights(DrawnFor.UNFLAGGED, Verdict.WRONG), weights(DrawnFor.UNFLAGGED, Verdict.RIGHT))
+    gone = [row for row in rows if row.dismissed]
+    flagged = await _flagged(session, viewer, period)
+    unflagged = sum(row.stands_for for row in rows if row.drawn_for == DrawnFor.UNFLAGGED)
+    return Findings(
+        right=right,
+        unsure_flags=len(weights(DrawnFor.SAMPLE, Verdict.UNSURE)),
+        dismissed_right=share(
+            [1.0 for row in gone if row.verdict == Verdict.RIGHT],
+            [1.0 for row in gone if row.verdict == Verdict.WRONG],
+        ),
+        dismissed=len(gone),
+        missed=missed,
+        unsure_unflagged=len(weights(DrawnFor.UNFLAGGED, Verdict.UNSURE)),
+        unflagged=unflagged,
+        flagged=flagged,
+        caught=caught(flagged, right, unflagged, missed) if right and missed else None,
+        blind=sum(row.blind for row in rows),
+        to_judge=sum(row.verdict is None for row in rows),
+    )
+
+
+async def _flagged(session: AsyncSession, viewer: Viewer, period: Period) -> int:
+    """Conversations with a flag, on those days of which something was drawn."""
+    drawn = select(Review.day).where(Review.day >= period.first, Review.day <= period.last)
+    raised_on = cast(func.timezone(period.zone.key, Flag.raised_at), Date)
+    found = await session.scalar(
+        select(func.count(Flag.conversation_id.distinct()))
+        .join(Conversation, Conversation.id == Flag.conversation_id)
+        .where(
+            Flag.raised_at >= period.since,
+            Flag.raised_at < period.until,
+            raised_on.in_(drawn),
+            of_theirs(viewer, Conversation.department),
+        )
+    )
+    return int(found or 0)

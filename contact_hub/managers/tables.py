@@ -1,0 +1,72 @@
+"""Figures as tables: what pages show, charts are drawn from, and exports hold is one and the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+Kind = Literal["text", "count", "share", "minutes", "score"]
+
+
+class Hidden(Enum):
+    """A figure that is not told."""
+
+    FEW = "fewer than 5"  # it would say something about somebody
+
+
+FEW = Hidden.FEW
+Cell = str | int | float | Hidden | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The heading of a column and what its cells are: shares are from 0 to 1, durations in minutes."""
+
+    name: str
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of figures; with `chart` its columns of that kind are also drawn, by its first column."""
+
+    key: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    about: str = ""
+    chart: Literal["line", "bar"] | None = None
+    drawn: Sequence[int] = ()  # the columns that are drawn
+
+
+def shown(cell: Cell, kind: Kind) -> str:
+    """A cell in words."""
+    if isinstance(cell, Hidden):
+        return "<5"
+    if cell is None:
+        return "–"
+    if isinstance(cell, str):
+        return cell
+    if kind == "share":
+        return f"{cell * 100:.1f} %"
+    if kind == "minutes":
+        return duration(cell)
+    if kind == "score":
+        return f"{cell:.2f}"
+    return f"{cell:,.0f}".replace(",", "\u202f")  # a narrow space, as all of the city's readers know it
+
+
+def duration(minutes: float) -> str:
+    """A time in the two units that matter."""
+    seconds = round(minutes * 60)
+    if seconds < 60:
+        return f"{seconds} s"
+    whole = round(minutes)
+    if whole < 60:
+        return f"{whole} min"
+    if whole < 24 * 60:
+        return f"{whole // 60} h {whole % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
