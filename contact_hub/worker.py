@@ -14,6 +14,7 @@ import structlog
 from channels.base.contract import Channel
 from contact_hub.city import City
 from contact_hub.database import Database
+from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import clock, closing
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.inbox import Inbox
@@ -59,6 +60,7 @@ class Worker:
         self.wakeups = Wakeups(listen_url)
         writer = self._writer = Writer(database, city, channels, folder=folder, site_url=site_url)
         closing.idle_after(city)  # a city that is wrong is told at the start, not by the clock
+        rules_of(city)
         self._chores = {**retention.chores(database, city, folder), **drawing.chores(database, city)}
         self._handlers: dict[Lane, Handler] = {
             Lane.IN: Turns(writer, neighbours, self.wakeups).handle,

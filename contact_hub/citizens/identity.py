@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Address, Proof
-from contact_hub.citizens.service import DESK, SESSION_CHANNELS
+from contact_hub.citizens.service import DESK, SESSION_CHANNELS, doubtful, suppressed_address
 from contact_hub.database import now
 
 _INNER = (DESK, *SESSION_CHANNELS)
@@ -64,3 +65,21 @@ async def personal(session: AsyncSession, citizen_id: uuid.UUID) -> bool:
         .limit(1)
     )
     return found is not None
+
+
+async def last_personal(
+    session: AsyncSession, citizen_id: uuid.UUID, channels: Collection[str]
+) -> Address | None:
+    """The phone or account on one of these channels that a citizen was last heard from and can be told at."""
+    return await session.scalar(
+        select(Address)
+        .where(
+            Address.citizen_id == citizen_id,
+            Address.channel.in_(sorted(set(channels) - SESSION_CHANNELS)),
+            Address.retired_at.is_(None),
+            ~doubtful(),
+            ~suppressed_address(),
+        )
+        .order_by(Address.last_inbound_at.desc().nulls_last())
+        .limit(1)
+    )

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, cast, func, or_, select, text, update
+from sqlalchemy import String, cast, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
-from contact_hub.citizens.scope import theirs, visible
+from contact_hub.citizens.models import Address, Conversation, ConversationState
 from contact_hub.citizens.service import lock_conversation
 from contact_hub.database import new_id, now
 from contact_hub.handoff.models import Ticket, Wait
+from contact_hub.handoff.queue import Waiting, waiting
 from contact_hub.handoff.rules import PRIORITY, check
-from contact_hub.staff.access import SYSTEM, Viewer
 from contact_hub.timeline import service as timeline
+
+__all__ = ["Waiting", "waiting"]  # where everybody looks for them
 
 ALERT = "provider_alert"
 _READABLE = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0/O, 1/I/L
@@ -46,11 +46,11 @@ async def move(
     _owe(conversation, before, to, moment)
     if to is ConversationState.CLOSED:
         conversation.closed_at = moment
+        conversation.reason = conversation.reason or reason
     if to is not ConversationState.BOT:
         conversation.form = None
     if to is ConversationState.WAITING:
-        conversation.reason = reason
-        conversation.priority = max(conversation.priority, PRIORITY.get(reason, 0))
+        urge(conversation, reason)
         await _begin_wait(session, conversation, moment)
     moved = await timeline.record(
         session,
@@ -78,6 +78,14 @@ async def move(
         {"id": conversation.id, "epoch": conversation.epoch},
     )
     return moved
+
+
+def urge(conversation: Conversation, reason: str) -> None:
+    """Let a reason to wait count for a locked conversation, unless it has a graver one."""
+    points = PRIORITY.get(reason, 0)
+    if conversation.reason is None or points >= PRIORITY.get(conversation.reason, 0):
+        conversation.reason = reason
+    conversation.priority = max(conversation.priority, points)
 
 
 def _owe(
@@ -186,67 +194,6 @@ async def snooze(
         kind="snooze" if until is not None else "snooze_ended",
         payload={"by": by, "until": None if until is None else until.isoformat()},
     )
-
-
-async def position(session: AsyncSession, conversation: Conversation) -> int:
-    """How many in the queue will be served up to and including this conversation."""
-    ahead = await session.scalar(
-        select(func.count())
-        .select_from(Conversation)
-        .where(
-            Conversation.state == ConversationState.WAITING,
-            Conversation.id != conversation.id,
-            or_(
-                Conversation.priority > conversation.priority,
-                (Conversation.priority == conversation.priority)
-                & (Conversation.waiting_since < conversation.waiting_since),
-            ),
-        )
-    )
-    return int(ahead or 0) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A line of the agents' queue."""
-
-    conversation_id: uuid.UUID
-    citizen_id: uuid.UUID
-    channel: str
-    state: str
-    holder: str | None
-    reason: str | None
-    priority: int
-    language: str | None
-    waiting_since: datetime | None
-
-
-async def waiting(session: AsyncSession, limit: int = 200, *, viewer: Viewer = SYSTEM) -> list[Waiting]:
-    """Conversations that wait for a person or are held by one, the most urgent first.
-
-    Of those the viewer answers, and whose citizens they may see.
-    """
-    rows = await session.execute(
-        select(Conversation, Address.citizen_id, Address.channel)
-        .join(Address, Address.id == Conversation.address_id)
-        .join(Citizen, Citizen.id == Address.citizen_id)
-        .where(
-            Conversation.state.in_((ConversationState.WAITING, ConversationState.AGENT)),
-            theirs(viewer),
-            visible(viewer),
-        )
-        .order_by(
-            (Conversation.state == ConversationState.AGENT),
-            Conversation.priority.desc(),
-            Conversation.waiting_since,
-            Conversation.id,
-        )
-        .limit(limit)
-    )
-    return [
-        Waiting(c.id, citizen, channel, c.state, c.holder, c.reason, c.priority, c.language, c.waiting_since)
-        for c, citizen, channel in rows
-    ]
 
 
 async def open_ticket(

@@ -18,9 +18,9 @@ from contact_hub.citizens.models import Address, Citizen, Conversation, Conversa
 from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
 from contact_hub.handoff import service as handoff
-from contact_hub.handoff.rules import PRIORITY
-from contact_hub.journey import continuity, joining, terms, wishes
+from contact_hub.journey import continuity, joining, terms, waiting, wishes
 from contact_hub.journey.turn import Reply, Step, Turn
+from contact_hub.journey.waiting import Waiter
 from contact_hub.knowledge import switch
 from contact_hub.knowledge.models import Answer
 from contact_hub.operations import queue
@@ -344,18 +344,15 @@ async def _rate(session: AsyncSession, turn: Turn) -> None:
 async def _change_hands(
     session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn
 ) -> None:
-    if turn.handoff is None or conversation.state != ConversationState.BOT:
-        if turn.handoff is not None:
-            conversation.priority = max(conversation.priority, PRIORITY.get(turn.handoff, 0))
-            turn.handoff = None if not turn.urgent else turn.handoff
+    if turn.handoff is None:
+        return
+    if conversation.state != ConversationState.BOT:
+        handoff.urge(conversation, turn.handoff)
+        turn.handoff = None if not turn.urgent else turn.handoff
         return
     await handoff.move(session, conversation, ConversationState.WAITING, holder=None, reason=turn.handoff)
-    city, moment = writer.city, now()
-    opens = None if city.is_open(moment) else city.next_opening(moment)
-    if opens is None:
-        words = city.say("handed_off", turn.language, position=await handoff.position(session, conversation))
-    else:
-        words = city.say("handed_off_closed", turn.language, opens=city.moment(opens, turn.language))
+    who = Waiter(conversation, turn.citizen_id, turn.channel, turn.language)
+    words = await waiting.promised(session, writer.city, writer.channels, who)
     turn.replies.append(Reply(words, author="system", say="handed_off"))
 
 

@@ -15,11 +15,12 @@ from channels.base.errors import ChannelError, SendFailure
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, ConversationState
 from contact_hub.handoff import service as handoff
-from contact_hub.journey import effects
+from contact_hub.journey import effects, waiting
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.journey.steps import Tools, WaitForRasa, travel
 from contact_hub.journey.turn import Reply, Step, Turn
+from contact_hub.journey.waiting import Waiter
 from contact_hub.operations import metrics, queue
 from contact_hub.operations.queue import Claimed, Lane, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
@@ -138,11 +139,16 @@ class Turns:
                 conversation_id=conversation.id,
                 touchpoint_id=touchpoint,
             )
-            if conversation.state == ConversationState.BOT:
+            begun = conversation.state == ConversationState.BOT
+            if begun:
                 await handoff.move(
                     session, conversation, ConversationState.WAITING, holder=None, reason="technical"
                 )
             words = self.writer.city.say("technical_problem", language, reference=ticket.reference)
+            if begun:
+                who = Waiter(conversation, address.citizen_id, address.channel, language)
+                more = await waiting.promised(session, self.writer.city, self.writer.channels, who)
+                words = f"{words} {more}"
             await effects.say(
                 session,
                 self.writer,

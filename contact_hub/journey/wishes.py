@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import Channel
@@ -143,15 +142,4 @@ async def _where_to(session: AsyncSession, channels: dict[str, Channel], turn: T
     here = await session.get_one(Address, turn.address_id)
     if turn.channel not in SESSION_CHANNELS or not await identity.personal(session, turn.citizen_id):
         return here
-    return await session.scalar(
-        select(Address)
-        .where(
-            Address.citizen_id == turn.citizen_id,
-            Address.channel.in_(sorted(set(channels) - SESSION_CHANNELS)),
-            Address.retired_at.is_(None),
-            ~citizens.doubtful(),
-            ~citizens.suppressed_address(),
-        )
-        .order_by(Address.last_inbound_at.desc().nulls_last())
-        .limit(1)
-    )
+    return await identity.last_personal(session, turn.citizen_id, set(channels))

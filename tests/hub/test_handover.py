@@ -34,6 +34,20 @@ async def waiting(talking: Line, script: Script) -> Resident:
     return resident
 
 
+async def promise_of(resident: Resident, position: int) -> str:
+    """What the city says to whoever waits at this moment, nothing having been measured yet."""
+    city, talk = resident.line.city, await resident.conversation()
+    assert talk.waiting_since is not None
+    assert talk.promised_at is not None
+    opens = None if city.is_open(talk.waiting_since) else city.next_opening(talk.waiting_since)
+    if opens is None:
+        place = city.say("handed_off", "en", position=position)
+    else:
+        place = city.say("handed_off_closed", "en", opens=city.moment(opens, "en"))
+    until = city.say("wait_by", "en", until=city.moment(talk.promised_at, "en"))
+    return f"{place} {until} {city.say('wait_close', 'en')}"
+
+
 async def reply(resident: Resident, agent: str, words: str) -> None:
     which = str((await resident.conversation()).id)
     await by_hand.reply(resident.line.writer, resident.line.wakeups, which, Viewer("system", agent), words)
@@ -50,12 +64,7 @@ async def test_whoever_asks_for_a_person_is_told_their_place(
     script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
     second = await talking.visitor()
     (words,) = await second.says("A person please")
-    if talking.city.is_open(waiting_since := (await second.conversation()).waiting_since):  # type: ignore[arg-type]
-        assert words == talking.city.say("handed_off", "en", position=2)
-    else:
-        opens = talking.city.next_opening(waiting_since)  # type: ignore[arg-type]
-        assert opens is not None
-        assert words == talking.city.say("handed_off_closed", "en", opens=talking.city.moment(opens, "en"))
+    assert words == await promise_of(second, position=2)
     (told,) = [t for t in await second.touchpoints() if t.kind == "handoff"]
     assert told.payload == {"from": "bot", "to": "waiting", "holder": None, "reason": "asked", "epoch": 1}
 

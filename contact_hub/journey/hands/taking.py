@@ -26,6 +26,7 @@ from contact_hub.journey.hands.grip import (
     write_down,
 )
 from contact_hub.journey.turn import Reply
+from contact_hub.journey.waiting import Waiter
 from contact_hub.operations.queue import Lane, Task
 from contact_hub.staff.access import Action, Viewer
 from contact_hub.timeline.models import Touchpoint
@@ -106,7 +107,8 @@ async def transfer_within(
         why=why,
     )
     passed = writer.city.say("transferred", talk.language, department=names[department])
-    words = await waiting.words_for(session, writer.city, talk, grip.address, lead=passed)
+    who = Waiter(talk, grip.address.citizen_id, grip.address.channel, writer.city.speaks(talk.language))
+    words = await waiting.promised(session, writer.city, writer.channels, who, lead=passed)
     await tell(session, writer, grip, Reply(words, "system", say="transferred"))
     await write_down(session, grip, "transferred", before=before, after=department, why=why)
     return grip.said

@@ -1,0 +1,126 @@
+"""What the clock does for those who wait: promises kept or renewed, agents gone silent, things put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contact_hub.citizens.models import Address, Conversation, ConversationState
+from contact_hub.citizens.service import SESSION_CHANNELS
+from contact_hub.database import now
+from contact_hub.handoff import promises
+from contact_hub.handoff import service as handoff
+from contact_hub.handoff.hours import open_before, open_between
+from contact_hub.handoff.models import Wait
+from contact_hub.handoff.rules import BROKEN_PROMISE, raised, rules_of
+from contact_hub.journey import effects, waiting
+from contact_hub.journey.effects import Writer
+from contact_hub.journey.turn import Reply
+from contact_hub.journey.waiting import Waiter
+
+BATCH = 50
+
+
+async def renew_promises(writer: Writer) -> Collection[str]:
+    """Notice promises that were not kept: the conversation comes earlier, and its resident gets a new one.
+
+    Each promise after the first gives as much opening time again as went by, so that nobody is told the
+    same every few minutes. A phone that may not ring now is told in the morning.
+    """
+    rules, topics = rules_of(writer.city), set[str]()
+    quiet = waiting.at_night(rules, writer.city, now())
+    awake: ColumnElement[bool] = Address.channel.in_(sorted(SESSION_CHANNELS)) if quiet else true()
+    async with writer.database.begin() as session:
+        late = _batch(Conversation.promised_at < now(), awake).where(
+            Conversation.state == ConversationState.WAITING
+        )
+        for talk, address in await session.execute(late.order_by(Conversation.promised_at)):
+            broken = talk.promised_at
+            if broken is None:
+                continue
+            wait = await session.scalar(
+                select(Wait).where(Wait.conversation_id == talk.id, Wait.ended_at.is_(None))
+            )
+            went_by = rules.promise
+            if wait is not None:
+                wait.overdue_at = wait.overdue_at or now()
+                went_by = max(went_by, open_between(writer.city, wait.since, broken))
+            talk.priority = raised(talk.priority, BROKEN_PROMISE)
+            made = await promises.promise(session, writer.city, rules, talk, at_least=went_by)
+            if made.by is not None:
+                language = writer.city.speaks(talk.language)
+                until = writer.city.moment(made.by, language)
+                words = writer.city.say("wait_longer", language, until=until)
+                await _tell(session, writer, talk, address, Reply(words, "system", say="wait_longer"))
+            topics |= _news(talk, address)
+    return topics
+
+
+async def give_back_silent(writer: Writer) -> Collection[str]:
+    """Put conversations back into the queue whose holder owes a word and does nothing, and say so."""
+    rules, topics = rules_of(writer.city), set[str]()
+    before = open_before(writer.city, now(), rules.silent_agent)
+    silent = func.greatest(Conversation.holder_seen_at, Conversation.unanswered_since) < before
+    async with writer.database.begin() as session:
+        gone = _batch(silent, Conversation.unanswered_since.is_not(None)).where(
+            Conversation.state == ConversationState.AGENT, Conversation.snoozed_until.is_(None)
+        )
+        for talk, address in await session.execute(gone):
+            name, language = talk.holder, writer.city.speaks(talk.language)
+            await handoff.move(
+                session,
+                talk,
+                ConversationState.WAITING,
+                holder=None,
+                reason="agent_silent",
+                silent=name,
+            )
+            who = Waiter(talk, address.citizen_id, address.channel, language)
+            lead = writer.city.say("agent_away", language, name=name)
+            words = await waiting.promised(session, writer.city, writer.channels, who, lead=lead)
+            await _tell(session, writer, talk, address, Reply(words, "system", say="agent_away"))
+            topics |= _news(talk, address)
+    return topics
+
+
+async def wake_snoozed(writer: Writer) -> Collection[str]:
+    """Bring back to their holders the conversations that were put aside until now."""
+    topics = set[str]()
+    async with writer.database.begin() as session:
+        due = _batch(Conversation.snoozed_until <= now()).where(Conversation.state == ConversationState.AGENT)
+        for talk, address in await session.execute(due):
+            await handoff.snooze(session, talk, None, by=None)
+            topics |= _news(talk, address)
+    return topics
+
+
+def _batch(*conditions: ColumnElement[bool]) -> Select[Conversation, Address]:
+    return (
+        select(Conversation, Address)
+        .join(Address, Address.id == Conversation.address_id)
+        .where(*conditions)
+        .limit(BATCH)
+        .with_for_update(of=Conversation, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _news(talk: Conversation, address: Address) -> set[str]:
+    return {"out", f"feed:{address.value}", "desk", f"talk:{talk.id}"}
+
+
+async def _tell(
+    session: AsyncSession, writer: Writer, talk: Conversation, address: Address, reply: Reply
+) -> None:
+    await effects.say(
+        session,
+        writer,
+        talk,
+        reply,
+        channel=address.channel,
+        address=address.value,
+        language=writer.city.speaks(talk.language),
+        answers_resident=True,
+    )
