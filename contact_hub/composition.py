@@ -105,6 +105,7 @@ class Parts:
             site_url=self.settings.site_url,
             trusted_proxies=[name.strip() for name in proxies.split(",") if name.strip()],
             front_department=str(self.city.settings["departments"][0]["key"]),
+            second_factor_for=self.settings.second_factor_roles,
         )
 
     @cached_property

@@ -71,6 +71,7 @@ def _like(pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+_ROLES = "(agent|supervisor|manager|records|admin)"
 Url = Annotated[str, AfterValidator(_url), MustBe("a web address such as https://example.org")]
 DatabaseUrl = Annotated[
     SecretStr,
@@ -117,6 +118,11 @@ class Settings(BaseSettings):
     ] = None
     trusted_proxies: Annotated[
         str | None, _like(r"[\d.:a-fA-F/,\s]+"), MustBe("IP addresses or networks, with commas between them")
+    ] = None
+    second_factor_required: Annotated[
+        str | None,
+        _like(rf"\s*(all|{_ROLES}(\s*,\s*{_ROLES})*)\s*"),
+        MustBe("all, or roles such as admin,records"),
     ] = None
     hub_url: Url | None = None
     brain_url: Url = "http://127.0.0.1:8701"
@@ -207,6 +213,12 @@ class Settings(BaseSettings):
     def site_url(self) -> str:
         """Gives the address that residents and providers use, without a closing slash."""
         return self.public_url or self.own_url
+
+    @property
+    def second_factor_roles(self) -> frozenset[str]:
+        """Gives the roles whose accounts must have a second factor."""
+        wanted = self.second_factor_required or ""
+        return frozenset(re.findall(_ROLES, _ROLES if wanted.strip() == "all" else wanted))
 
     @property
     def telegram_on(self) -> bool:

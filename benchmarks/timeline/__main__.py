@@ -95,8 +95,8 @@ def city_of(server: postgres.Postgres, touchpoints: int) -> str:
     url = server.create_database(f"city_{touchpoints}")
     with psycopg.connect(libpq_url(url), autocommit=True) as connection:
         made = connection.execute("SELECT to_regclass('made')").fetchone()
+        migrate.upgrade(url)
         if made is None or made[0] is None:
-            migrate.upgrade(url)
             began = time.monotonic()
             data.make(connection, touchpoints)
             connection.execute("CREATE TABLE made ()")

@@ -117,7 +117,7 @@ def _people(connection: psycopg.Connection, citizens: int) -> None:
                 || lpad(to_hex(CASE WHEN n > %(people)s THEN 1 ELSE n END), 12, '0'))::uuid,
                (ARRAY['sms', 'telegram', 'web_chat'])[1 + n %% 3],
                CASE n %% 3 WHEN 0 THEN '+3538' || lpad(n::text, 8, '0') WHEN 1 THEN (500000000 + n)::text
-                    ELSE 'session-' || n END,
+                    ELSE '00000000-0000-7000-c000-' || lpad(to_hex(n), 12, '0') END,
                now() - interval '400 days', true
         FROM generate_series(1, %(people)s + 9) AS n
         """,

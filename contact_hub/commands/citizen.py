@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contact_hub.commands.history import citizen_of
-from contact_hub.commands.shell import Json, fail, hub, run, show
+from contact_hub.commands.shell import Json, at_the_command_line, fail, hub, run, show
 
 if TYPE_CHECKING:
     from contact_hub.citizens.models import Address
     from contact_hub.identity.merging import Side
     from contact_hub.identity.models import Merge, Suggestion
-    from contact_hub.staff.access import Viewer
 
 app = typer.Typer(help="Who is who: link, merge, part.", no_args_is_help=True)
 
@@ -32,7 +31,6 @@ def citizen_show(citizen: Citizen, as_json: Json = False) -> None:
     async def work() -> None:
         from contact_hub.audit import service as audit
         from contact_hub.identity import merging, suggestions
-        from contact_hub.staff.access import SYSTEM
 
         async with hub() as parts, parts.database.begin() as session:
             found = await citizen_of(session, citizen)
@@ -42,7 +40,7 @@ def citizen_show(citizen: Citizen, as_json: Json = False) -> None:
                 "merges": [_entry(entry) for entry in await merging.history(session, found)],
                 "suggestions": [_likeness(s) for s in await suggestions.open_ones(session, found)],
             }
-            await audit.record(session, SYSTEM, "citizen.read", citizen_id=found)
+            await audit.record(session, at_the_command_line(), "citizen.read", citizen_id=found)
         if as_json:
             show(told)
             return
@@ -61,6 +59,7 @@ def citizen_preview(survivor: Citizen, other: Other, as_json: Json = False) -> N
     """Show what merging the other into the survivor would do; nothing is done."""
 
     async def work() -> None:
+        from contact_hub.audit import service as audit
         from contact_hub.identity import merging
 
         async with hub() as parts, parts.database.begin() as session:
@@ -70,6 +69,8 @@ def citizen_preview(survivor: Citizen, other: Other, as_json: Json = False) -> N
                 )
             except merging.CannotMerge as error:
                 raise fail(str(error)) from None
+            for side in (found.survivor, found.absorbed):
+                await audit.record(session, at_the_command_line(), "citizen.read", citizen_id=side.citizen)
         told = {
             "survivor": _side(found.survivor),
             "absorbed": _side(found.absorbed),
@@ -119,7 +120,9 @@ def citizen_undo(
 
         async with hub() as parts, parts.database.begin() as session:
             try:
-                told = _entry(await merging.undo(session, merge, by=_viewer(agent), reason=reason))
+                told = _entry(
+                    await merging.undo(session, merge, by=at_the_command_line(agent), reason=reason)
+                )
             except merging.CannotMerge as error:
                 raise fail(str(error)) from None
         if as_json:
@@ -135,10 +138,12 @@ def citizen_suggestions(as_json: Json = False) -> None:
     """Show who may be one person: likenesses that prove nothing, the newest first."""
 
     async def work() -> None:
+        from contact_hub.audit import service as audit
         from contact_hub.identity import suggestions
 
         async with hub() as parts, parts.database.begin() as session:
             told = [_likeness(found) for found in await suggestions.open_ones(session)]
+            await audit.record(session, at_the_command_line(), "suggestions.read", shown=len(told))
         if as_json:
             show(told)
             return
@@ -161,9 +166,11 @@ def citizen_dismiss(
         from contact_hub.identity import suggestions
 
         async with hub() as parts, parts.database.begin() as session:
-            if not await suggestions.dismiss(session, suggestion, _viewer(agent)):
+            if not await suggestions.dismiss(session, suggestion, at_the_command_line(agent)):
                 raise fail("There is no such suggestion, or it was dismissed before.")
-            await audit.record(session, _viewer(agent), "suggestion.dismissed", subject=str(suggestion))
+            await audit.record(
+                session, at_the_command_line(agent), "suggestion.dismissed", subject=str(suggestion)
+            )
         typer.echo("Dismissed.")
 
     run(work)
@@ -178,7 +185,11 @@ def _join(first: str, second: str, reason: str, agent: str, as_json: bool, *, by
                 survivor, other = await citizen_of(session, first), await citizen_of(session, second)
                 if by_age and survivor != other:
                     survivor, other = await linking.by_age(session, survivor, other)
-                told = _entry(await merging.merge(session, survivor, other, by=_viewer(agent), reason=reason))
+                told = _entry(
+                    await merging.merge(
+                        session, survivor, other, by=at_the_command_line(agent), reason=reason
+                    )
+                )
             except merging.CannotMerge as error:
                 raise fail(str(error)) from None
         if as_json:
@@ -189,12 +200,6 @@ def _join(first: str, second: str, reason: str, agent: str, as_json: bool, *, by
             )
 
     run(work)
-
-
-def _viewer(agent: str) -> Viewer:
-    from contact_hub.staff.access import Viewer
-
-    return Viewer("system", agent)
 
 
 def _side(side: Side) -> dict[str, Any]:

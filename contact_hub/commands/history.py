@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from contact_hub.commands.shell import Json, fail, hub, run, show
+from contact_hub.commands.shell import Json, at_the_command_line, fail, hub, run, show
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -41,6 +41,7 @@ def timeline(
 
     async def work() -> None:
         from contact_hub.api import out
+        from contact_hub.audit import service as audit
         from contact_hub.timeline.reading import Wanted, page
 
         cursor = _cursor(before)
@@ -52,6 +53,9 @@ def timeline(
             )
             found = await page(session, citizen_id, before=cursor, limit=limit, wanted=wanted)
             events = [out(event) for event in found.events]
+            await audit.record(
+                session, at_the_command_line(), "timeline.read", citizen_id=citizen_id, shown=len(events)
+            )
         if as_json:
             touchpoints = [event.model_dump(mode="json") for event in events]
             show({"citizen": citizen_id, "touchpoints": touchpoints, "next": found.older})

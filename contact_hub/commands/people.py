@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contact_hub.commands.shell import Json, fail, hub, run, show
+from contact_hub.commands.shell import Json, at_the_command_line, fail, hub, run, show
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -274,7 +274,7 @@ def sealed_add(
             if await session.get(Citizen, citizen_id) is None:
                 raise fail("There is no such citizen.")
             readers = [(await _person(session, name)).id for name in reader]
-            await seal(session, citizen_id, readers, reason)
+            await seal(session, citizen_id, readers, reason, viewer=at_the_command_line())
         typer.echo(f"Sealed. Only {', '.join(reader)} may see this record.")
 
     run(work)
@@ -297,7 +297,7 @@ def sealed_remove(
         except ValueError:
             raise fail("This is not a citizen's id.", 2) from None
         async with hub() as parts, parts.database.begin() as session:
-            done = await unseal(session, citizen_id, reason)
+            done = await unseal(session, citizen_id, reason, viewer=at_the_command_line())
         if not done:
             raise fail("This record is not sealed.")
         typer.echo("The record is open to those whose work it is.")

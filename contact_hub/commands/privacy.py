@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from contact_hub.commands.shell import Json, fail, hub, run, show
+from contact_hub.commands.shell import Json, at_the_command_line, fail, hub, run, show
 
 app = typer.Typer()
 consent = typer.Typer(help="What a citizen's data may be used for.", no_args_is_help=True)
@@ -24,6 +24,7 @@ def consent_show(citizen: Citizen, as_json: Json = False) -> None:
     async def work() -> None:
         from dataclasses import asdict
 
+        from contact_hub.audit import service as audit
         from contact_hub.commands.history import citizen_of
         from contact_hub.privacy.consent import Purpose, allowed, terms_of
 
@@ -31,6 +32,7 @@ def consent_show(citizen: Citizen, as_json: Json = False) -> None:
             citizen_id = await citizen_of(session, citizen)
             terms = await terms_of(session, citizen_id)
             now = {purpose: await allowed(session, citizen_id, purpose) for purpose in Purpose}
+            await audit.record(session, at_the_command_line(), "citizen.read", citizen_id=citizen_id)
             zone = parts.city.zone
         if as_json:
             show({"citizen": citizen_id, "allowed": now, "terms": [asdict(term) for term in terms]})
@@ -60,14 +62,13 @@ def _decide(citizen: str, purpose: str, reason: str, by: str, *, yes: bool) -> N
     async def work() -> None:
         from contact_hub.commands.history import citizen_of
         from contact_hub.privacy.consent import ASKED, Decision, Purpose, by_staff
-        from contact_hub.staff.access import Viewer
 
         if purpose not in ASKED:
             raise fail(f"'{purpose}' is nothing to agree to. Choose one of {', '.join(ASKED)}.", 2)
         decision = Decision.GRANTED if yes else Decision.WITHDRAWN
         async with hub() as parts, parts.database.begin() as session:
             citizen_id = await citizen_of(session, citizen)
-            viewer = Viewer("system", by, reason=reason)
+            viewer = at_the_command_line(by, reason=reason)
             try:
                 await by_staff(session, parts.city, citizen_id, Purpose(purpose), decision, viewer, reason)
             except ValueError as error:
@@ -93,7 +94,6 @@ def redact(
 
         from contact_hub.privacy.redaction import NotThere
         from contact_hub.privacy.redaction import redact as remove
-        from contact_hub.staff.access import Viewer
 
         try:
             which = uuid.UUID(touchpoint)
@@ -101,7 +101,7 @@ def redact(
             raise fail("This is no message's id.", 2) from None
         async with hub() as parts, parts.database.begin() as session:
             try:
-                viewer = Viewer("system", by, reason=reason)
+                viewer = at_the_command_line(by, reason=reason)
                 done = await remove(session, which, viewer, reason=reason, parts=part or ())
             except NotThere as error:
                 raise fail(str(error)) from None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from contact_hub.commands.history import MOMENTS, local
-from contact_hub.commands.shell import Json, fail, hub, run, show
+from contact_hub.commands.shell import Json, at_the_command_line, fail, hub, run, show
 
 app = typer.Typer()
 
@@ -39,11 +39,10 @@ def search(
         from contact_hub.search.service import Order, people
         from contact_hub.search.service import search as find
         from contact_hub.search.walking import Filters
-        from contact_hub.staff.access import Viewer
 
         if order not in {*Order}:
             raise fail("--order is newest or relevance.", 2)
-        viewer = Viewer("system", "the command line")
+        viewer = at_the_command_line()
         async with hub() as parts, parts.database.begin() as session:
             zone = parts.city.zone
             moments = local(since, zone), local(until, zone)

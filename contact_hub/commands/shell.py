@@ -61,11 +61,15 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(work())  # type: ignore[arg-type]
 
 
-def at_the_command_line() -> Viewer:
-    """Whoever sits at the command line; the audit names their account."""
+def at_the_command_line(named: str | None = None, *, reason: str | None = None) -> Viewer:
+    """On whose behalf a command reads or changes records, as the audit writes it down.
+
+    The operating system says who typed it; `named` is whom they say they do it for.
+    """
     from contact_hub.staff.access import Viewer
 
-    name = "somebody"
+    user = "somebody"
     with suppress(OSError, KeyError):  # an account without a name
-        name = getpass.getuser()
-    return Viewer("system", f"{name} at the command line")
+        user = getpass.getuser()
+    here = f"{user} at the command line"
+    return Viewer("system", here if named is None else f"{named} ({here})", reason=reason)

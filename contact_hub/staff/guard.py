@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -12,7 +12,7 @@ from channels.base.widget.limits import networks, visitor_ip
 from contact_hub.database import Database
 from contact_hub.staff import sessions, tokens
 from contact_hub.staff.access import UNASSIGNED, Viewer
-from contact_hub.staff.models import Role
+from contact_hub.staff.models import Role, Staff
 from contact_hub.staff.sessions import Browser, SignedIn
 from contact_hub.staff.throttle import network_of
 
@@ -61,10 +61,12 @@ class Guard:
         site_url: str,
         trusted_proxies: Sequence[str] = (),
         front_department: str = "",
+        second_factor_for: Collection[str] = (),
     ) -> None:
         self._database = database
         self._trusted = networks(trusted_proxies)
         self._front = front_department
+        self._second_factor_for = frozenset(second_factor_for)
         self.cookie = Cookie.called("staff", site_url)
 
     async def viewer(self, request: Request) -> Viewer | None:
@@ -85,12 +87,28 @@ class Guard:
         """The person whose browser this is; with `second_step` one whose code is still due.
 
         What a page asks by itself, with nobody there perhaps, is asked `quietly`: it keeps no session awake.
+        Somebody who must set up a second factor first is nobody here: nothing else opens before.
         """
+        found = await self.arrived(request, second_step=second_step, quietly=quietly)
+        return None if found is None or self.must_set_up(found.staff) else found
+
+    async def arrived(
+        self, request: Request, *, second_step: bool = False, quietly: bool = False
+    ) -> SignedIn | None:
+        """The same, also where a second factor must still be set up: for signing out and setting it up."""
         secret = self.cookie.of(request)
         if not secret:
             return None
         async with self._database.begin() as session:
             return await sessions.find(session, secret, second_step=second_step, quietly=quietly)
+
+    def must_set_up(self, staff: Staff) -> bool:
+        """Whether this person's role asks for a second factor that they do not have yet.
+
+        Whoever signs in at the city's identity provider has no password here, and proves themselves there.
+        """
+        wanted = staff.role in self._second_factor_for and staff.password_hash is not None
+        return wanted and staff.totp_since is None
 
     def viewer_of(self, found: SignedIn, reason: str | None = None) -> Viewer:
         """A member of staff as the rest of the hub knows them.

@@ -34,7 +34,7 @@ def page(template: str, *, status: int = 200, me: SignedIn | None = None, **word
         my_role=role,
         answers=places.get(Action.QUEUE),
         manages=places.get(Action.COUNT),
-        **{"wrong": "", **words},
+        **{"wrong": "", "due": False, **words},
     )
     return HTMLResponse(made, status, {"Cache-Control": "no-store"})
 

@@ -38,9 +38,16 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
             raise sign_in_first(request.url.path if request.method == "GET" else "/staff")
         return found
 
+    async def arrived_in(request: Request) -> SignedIn:
+        """Also whoever must set up their second factor before anything else."""
+        found = await guard.arrived(request)
+        if found is None:
+            raise sign_in_first("/staff/totp")
+        return found
+
     _home(routes, database, guard, city, me_in)
     _password(routes, database, me_in)
-    _totp(routes, database, guard, city, me_in)
+    _totp(routes, database, guard, city, arrived_in)
 
 
 def _home(routes: APIRouter, database: Database, guard: Guard, city: City, me_in: Me) -> None:
@@ -122,7 +129,9 @@ def _password(routes: APIRouter, database: Database, me_in: Me) -> None:
         return go("/staff/login")
 
 
-async def _totp_form(database: Database, city: City, me: SignedIn, wrong: str, status: int) -> Response:
+async def _totp_form(
+    database: Database, guard: Guard, city: City, me: SignedIn, wrong: str, status: int
+) -> Response:
     async with database.begin() as session:
         staff = await session.get_one(Staff, me.staff.id)
         try:
@@ -140,6 +149,7 @@ async def _totp_form(database: Database, city: City, me: SignedIn, wrong: str, s
         me=me,
         wrong=wrong,
         on=staff.totp_since is not None,
+        due=guard.must_set_up(me.staff),
         secret=secret,
         picture=picture,
     )
@@ -147,7 +157,7 @@ async def _totp_form(database: Database, city: City, me: SignedIn, wrong: str, s
 
 def _totp(routes: APIRouter, database: Database, guard: Guard, city: City, me_in: Me) -> None:
     async def form(me: SignedIn, wrong: str = "", status: int = 200) -> Response:
-        return await _totp_form(database, city, me, wrong, status)
+        return await _totp_form(database, guard, city, me, wrong, status)
 
     @routes.get("/totp")
     async def totp_page(request: Request) -> Response:

@@ -64,7 +64,9 @@ def _sign_in(routes: APIRouter, database: Database, guard: Guard, *, oidc_on: bo
 
     @routes.get("/login")
     async def login_page(request: Request, next: str = "") -> Response:
-        me = await guard.signed_in(request)
+        me = await guard.arrived(request)
+        if me is not None and guard.must_set_up(me.staff):
+            return go("/staff/totp")
         if me is not None:
             return go(landing(next, me.staff.role))
         return form(next)
@@ -95,7 +97,7 @@ def _sign_in(routes: APIRouter, database: Database, guard: Guard, *, oidc_on: bo
 
     @routes.post("/logout")
     async def logout(request: Request) -> Response:
-        me = await guard.signed_in(request)
+        me = await guard.arrived(request)
         if me is not None:
             async with database.begin() as session:
                 await sessions.end(session, me.staff.id, me.session.id)
@@ -123,6 +125,8 @@ async def _signed_in(
         if not code_due:
             viewer = service.viewer_of(current)
             await audit.record(session, viewer, "staff.signed_in", network=browser.network)
+    if guard.must_set_up(staff):
+        onto = "/staff/totp"
     answer = go(f"/staff/login/code?next={onto}" if code_due else onto)
     longest = sessions.SECOND_STEP if code_due else sessions.LONGEST
     guard.cookie.give(answer, secret, int(longest.total_seconds()))

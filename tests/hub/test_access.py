@@ -334,6 +334,30 @@ async def test_a_sealed_record_is_seen_by_the_people_named_and_merged_seals_by_t
     assert (await world.web.get(path, headers=agent.head)).status_code == 200
 
 
+async def test_a_records_officer_seals_a_record_for_the_colleagues_named(line: Line, world: World) -> None:
+    officer = next(asker for asker in world.askers if asker.role is Role.RECORDS)
+    agent = next(asker for asker in world.askers if asker.name == "agent")
+    path = f"/api/v1/citizens/{world.own.ids['citizen']}"
+    unknown = await world.web.post(
+        f"{path}/seal", headers=officer.head, json={"readers": ["Nobody"], "reason": "under threat"}
+    )
+    assert (unknown.status_code, unknown.json()["reason"]) == (422, "There is nobody called Nobody.")
+    sealing = {"readers": ["the only one", "A records"], "reason": "under threat"}
+    done = await world.web.post(f"{path}/seal", headers=officer.head, json=sealing)
+    assert (done.status_code, done.json()["readers"]) == (201, ["The only one", "A records"])
+    assert (await world.web.get(path, headers=agent.head)).status_code == 404
+    (entry,) = await line.sql(
+        "SELECT viewer_name AS who, words FROM audit"
+        " WHERE action = 'citizen.sealed' AND viewer_kind = 'staff'"
+    )
+    assert (entry.who, entry.words["reason"]) == ("A records", "under threat")
+    opened = await world.web.post(f"{path}/unseal", headers=officer.head, json={"reason": "it is over"})
+    assert opened.json() == {"unsealed": True}
+    again = await world.web.post(f"{path}/unseal", headers=officer.head, json={"reason": "it is over"})
+    assert again.json() == {"unsealed": False}
+    assert (await world.web.get(path, headers=agent.head)).status_code == 200
+
+
 # The tables ------------------------------------------------------------------------------------------
 
 

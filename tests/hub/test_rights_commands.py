@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import subprocess
@@ -39,6 +40,8 @@ def test_a_request_is_handled_at_the_command_line(database_url: str, tmp_path: P
         assert done.returncode == status, done.stderr
         return json.loads(done.stdout) if "--json" in words else done.stderr
 
+    for words in (("timeline", f"sms:{NUMBER}"), ("citizen", "show", str(citizen)), ("search", "Ada")):
+        civicline(*words, "--json")
     copy = tmp_path / "copy.zip"
     civicline("export", f"sms:{NUMBER}", "--output", str(copy), "--json")
     assert copy.stat().st_mode & 0o077 == 0
@@ -55,3 +58,15 @@ def test_a_request_is_handled_at_the_command_line(database_url: str, tmp_path: P
     done = civicline("erase", str(citizen), "--reason", "a letter", "--yes", "--json")
     assert done["erasure"] is not None
     assert "no such citizen" in civicline("export", str(citizen), status=1)
+    with psycopg.connect(libpq_url(database_url)) as connection:
+        entries = connection.execute(
+            "SELECT action, viewer_kind, viewer_name FROM audit"
+            " WHERE citizen_id = %s OR action = 'search' ORDER BY number",
+            (citizen,),
+        ).fetchall()
+    actions = [action for action, _, _ in entries]
+    assert actions[:3] == ["timeline.read", "citizen.read", "search"]
+    assert "citizen.export" in actions
+    assert {(kind, name) for _, kind, name in entries} == {
+        ("system", f"{getpass.getuser()} at the command line")
+    }

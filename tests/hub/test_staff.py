@@ -563,3 +563,58 @@ async def test_pages_carry_no_inline_script_and_their_forms_have_labels(
                 continue
             (name,) = re.findall(r'id="([^"]+)"', field)
             assert f'<label for="{name}"' in page, field
+
+
+# A second factor that must be ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A city that wants a second factor of its records officers and admins."""
+    monkeypatch.setenv("SECOND_FACTOR_REQUIRED", "records, admin")
+
+
+@pytest.mark.usefixtures("strict")
+async def test_whoever_must_have_a_second_factor_sets_it_up_before_anything_else(
+    line: Line, browsers: Browsers
+) -> None:
+    await hire(line, "Rosa", Role.RECORDS)
+    await hire(line, "Ana", Role.AGENT, "waste")
+    agent, officer = browsers(), browsers()
+    assert (await sign_in(agent, "Ana")).headers["location"] == "/desk"
+    assert await is_in(agent), "her role asks for none"
+
+    arrived = await sign_in(officer, "Rosa")
+    assert (arrived.status_code, arrived.headers["location"]) == (303, "/staff/totp")
+    for path in ("/staff", "/staff/password", "/staff/people", "/desk", "/managers"):
+        led = await officer.get(path)
+        assert led.status_code in {303, 404}, path
+        assert "Rosa" not in led.text
+    assert (await officer.get("/staff/login")).headers["location"] == "/staff/totp"
+    assert (
+        await officer.get("/api/v1/citizens", params={"channel": "sms", "address": "+1"})
+    ).status_code == 401
+    assert (await officer.post("/staff/sessions/others/end")).status_code == 303
+    assert not await line.count("audit", "action = 'staff.sessions_ended'")
+
+    await officer.post("/staff/totp/begin")
+    page = (await officer.get("/staff/totp")).text
+    assert "Accounts like yours need a second factor" in page
+    secret = re.search(r"<code>([A-Z2-7]{32})</code>", page)
+    assert secret is not None
+    codes = await officer.post("/staff/totp/confirm", data={"code": pyotp.TOTP(secret[1]).now()})
+    assert "Recovery codes" in codes.text
+    assert await is_in(officer)
+    assert (await officer.get("/staff/login")).headers["location"].startswith("/staff")
+    await officer.post("/staff/logout")
+    assert (await sign_in(officer, "Rosa")).headers["location"].startswith("/staff/login/code")
+
+
+@pytest.mark.usefixtures("strict")
+async def test_signing_out_is_open_to_whoever_has_no_second_factor_yet(
+    line: Line, browser: httpx.AsyncClient
+) -> None:
+    await hire(line, "Maria", Role.ADMIN)
+    await sign_in(browser, "Maria")
+    await browser.post("/staff/logout")
+    assert not await line.count("staff_session")

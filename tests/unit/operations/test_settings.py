@@ -39,6 +39,11 @@ def wrong(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
         ("PORT", "70000", "PORT must be a number between 1 and 65535, but it is '70000'."),
         ("CIVICLINE_ENV", "prod", "CIVICLINE_ENV must be development or production, but it is 'prod'."),
         (
+            "SECOND_FACTOR_REQUIRED",
+            "admin,clerk",
+            "SECOND_FACTOR_REQUIRED must be all, or roles such as admin,records, but it is 'admin,clerk'.",
+        ),
+        (
             "PUBLIC_URL",
             "chat.example.org",
             "PUBLIC_URL must be a web address such as https://example.org, but it is 'chat.example.org'.",
