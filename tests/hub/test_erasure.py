@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
 from sqlalchemy import make_url
 
 from channels.base.contract import InboundKind, Sent, Upload
@@ -30,7 +29,6 @@ from contact_hub.operations.queue import Lane, LeaseLost
 from contact_hub.privacy import belongings, counts, erasure, holds, ledger, retention
 from contact_hub.privacy.erasure import Answer, Held
 from contact_hub.privacy.schedule import schedule_of
-from contact_hub.settings import libpq_url
 from contact_hub.staff import service as staff
 from contact_hub.staff.access import SYSTEM, Viewer
 from contact_hub.staff.service import Scope
@@ -38,6 +36,7 @@ from contact_hub.timeline import service as timeline
 from tests.contract import recorded
 from tests.fakes import twilio
 from tests.hub.line import SECRET_KEY, Line, Resident, Script, found, says, turn
+from tests.searching import columns_with
 
 CANARY = "zebrafinch7714"
 NUMBER = "+15551239071"
@@ -57,31 +56,6 @@ async def erase(line: Line, citizen: uuid.UUID, folder: Path) -> Answer:
 
 async def citizen_of(resident: Resident) -> uuid.UUID:
     return (await resident.place()).citizen_id
-
-
-def columns_with(url: str, words: str) -> list[str]:
-    """Every table and column, of every schema that is not PostgreSQL's own, in which words stand."""
-    found = []
-    with psycopg.connect(libpq_url(url), autocommit=True) as connection:
-        columns = connection.execute(
-            "SELECT table_schema, table_name, column_name FROM information_schema.columns"
-            " JOIN information_schema.tables USING (table_schema, table_name)"
-            " WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'"
-        ).fetchall()
-        for schema, table, column in columns:
-            query = sql.SQL(
-                "SELECT count(*) FROM {} WHERE position({} in {}::text) > 0 OR position({} in {}::text) > 0"
-            ).format(
-                sql.Identifier(schema, table),
-                sql.Literal(words),
-                sql.Identifier(column),
-                sql.Literal(words.encode().hex()),
-                sql.Identifier(column),
-            )
-            (number,) = connection.execute(query).fetchone() or (0,)
-            if number:
-                found.append(f"{schema}.{table}.{column}")
-    return found
 
 
 def test_every_table_says_what_becomes_of_it() -> None:
