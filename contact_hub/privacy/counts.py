@@ -71,6 +71,22 @@ _MEASURES: Mapping[str, _Measure] = {
     "conversation": _Measure(
         "conversation c JOIN address a ON a.id = c.address_id", "c.opened_at", "a.channel", "'opened'"
     ),
+    "flag": _Measure("flag f", "f.raised_at", "f.channel", "concat_ws(' ', f.level, f.department)"),
+    "rating": _Measure(
+        "rating g",
+        "g.closed_at",
+        "g.channel",
+        "concat_ws(' ', coalesce(g.score::text, g.state), g.department)",
+    ),
+    "wait": _Measure(  # whether somebody came, and as promised
+        "wait w",
+        "w.since",
+        "w.channel",
+        "concat_ws(' ', coalesce(w.ended, 'open'),"
+        " CASE WHEN w.promised_at IS NULL THEN 'unpromised'"
+        " WHEN w.overdue_at IS NULL THEN 'kept' ELSE 'late' END,"
+        " w.department)",
+    ),
     "citizen": _Measure("citizen z", "z.created_at", "''", "'new'"),
 }
 

@@ -358,6 +358,14 @@ async def _keep_counts(session: AsyncSession, values: dict[str, Any]) -> None:
         await counts.keep(session, measure, theirs, addresses=values["addresses"])
     await counts.keep(session, "report", "r.address_id = ANY(:addresses)", addresses=values["addresses"])
     await counts.keep(session, "conversation", "c.id = ANY(:talks)", talks=values["conversations"])
+    for measure, alias in (("flag", "f"), ("rating", "g"), ("wait", "w")):
+        await counts.keep(
+            session,
+            measure,
+            f"({alias}.address_id = ANY(:addresses) OR {alias}.conversation_id = ANY(:talks))",
+            addresses=values["addresses"],
+            talks=values["conversations"],
+        )
     await counts.keep(session, "citizen", "z.id = ANY(:citizens)", citizens=values["citizens"])
     await counts.keep(
         session,

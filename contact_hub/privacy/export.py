@@ -57,6 +57,26 @@ _FILES = """
     SELECT f.id, f.touchpoint_id, f.name, f.mime, f.size, f.sha256
     FROM address a JOIN attachment f ON f.address_id = a.id WHERE a.citizen_id = :citizen ORDER BY f.id
 """
+_FLAGS = """
+    SELECT f.touchpoint_id, f.level, f.score, f.signals, f.handed_over, f.raised_at, f.dismissed_at,
+           f.dismissed_why, (SELECT v.verdict FROM review v WHERE v.flag_id = f.id)
+    FROM address a JOIN flag f ON f.address_id = a.id WHERE a.citizen_id = :citizen ORDER BY f.id
+"""
+_READINGS = """
+    SELECT r.touchpoint_id, r.score, r.read_at
+    FROM address a JOIN reading r ON r.address_id = a.id WHERE a.citizen_id = :citizen
+    ORDER BY r.touchpoint_id
+"""
+_RATINGS = """
+    SELECT g.channel, g.department, g.language, g.state, g.closed_at, g.asked_at, g.score, g.rated_at,
+           g.comment_id
+    FROM address a JOIN rating g ON g.address_id = a.id WHERE a.citizen_id = :citizen ORDER BY g.id
+"""
+_WAITS = """
+    SELECT w.channel, w.department, w.language, w.reason, w.since, w.promised_at, w.ended_at, w.ended,
+           w.first_word_at
+    FROM address a JOIN wait w ON w.address_id = a.id WHERE a.citizen_id = :citizen ORDER BY w.id
+"""
 _MERGES = """
     SELECT m.id, m.made_at, m.method, m.reason, m.undone_at, m.undo_reason FROM merge m
     WHERE m.survivor_id = ANY(:citizens) OR m.absorbed_id = ANY(:citizens) ORDER BY m.number
@@ -71,6 +91,10 @@ class Summary:
     files: int
     reports: int
     answers: int
+    flags: int = 0
+    readings: int = 0
+    ratings: int = 0
+    waits: int = 0
 
 
 @cache
@@ -128,6 +152,10 @@ class _Copy:
             lists = {
                 "reports": (_REPORTS, _report),
                 "answers": (_ANSWERS, _answer),
+                "flags": (_FLAGS, _flag),
+                "readings": (_READINGS, _reading),
+                "ratings": (_RATINGS, _rating),
+                "waits": (_WAITS, _wait),
                 "files": (_FILES, _file),
                 "touchpoints": (_TOUCHPOINTS, _touchpoint),
             }
@@ -202,6 +230,15 @@ class _Copy:
             put(page.end() + page.begin("copy_answers"))
             async for row in self._rows(_ANSWERS, citizen=self.citizen.id):
                 put(page.answer(_answer(row)))
+            put(page.end() + page.begin("copy_flags"))
+            async for row in self._rows(_FLAGS, citizen=self.citizen.id):
+                put(page.flag(_flag(row)))
+            put(page.end() + page.begin("copy_ratings"))
+            async for row in self._rows(_RATINGS, citizen=self.citizen.id):
+                put(page.rating(_rating(row)))
+            put(page.end() + page.begin("copy_waits"))
+            async for row in self._rows(_WAITS, citizen=self.citizen.id):
+                put(page.wait(_wait(row)))
             put(page.end() + page.begin("copy_merges"))
             async for row in self._rows(_MERGES, citizens=await self._kin()):
                 put(page.merge(_merge(row)))
@@ -250,6 +287,45 @@ def _answer(row: Any) -> dict[str, Any]:
 def _report(row: Any) -> dict[str, Any]:
     names = ("reference", "category", "place", "description", "department", "state", "photo")
     return {**dict(zip(names, row[:7], strict=True)), "made_at": row[7], "changed_at": row[8]}
+
+
+def _flag(row: Any) -> dict[str, Any]:
+    names = ("after", "level", "score", "signals", "handed_over", "raised_at", "dismissed_at")
+    return {**dict(zip(names, row[:7], strict=True)), "dismissed_why": row[7], "verdict": row[8]}
+
+
+def _reading(row: Any) -> dict[str, Any]:
+    return dict(zip(("touchpoint", "score", "read_at"), row, strict=True))
+
+
+def _rating(row: Any) -> dict[str, Any]:
+    names = (
+        "channel",
+        "department",
+        "language",
+        "state",
+        "closed_at",
+        "asked_at",
+        "score",
+        "rated_at",
+        "comment",
+    )
+    return dict(zip(names, row, strict=True))
+
+
+def _wait(row: Any) -> dict[str, Any]:
+    names = (
+        "channel",
+        "department",
+        "language",
+        "reason",
+        "since",
+        "promised_at",
+        "ended_at",
+        "ended",
+        "first_word_at",
+    )
+    return dict(zip(names, row, strict=True))
 
 
 def _merge(row: Any) -> dict[str, Any]:

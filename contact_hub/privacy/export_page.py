@@ -100,6 +100,27 @@ class Page:
         when = self._when(answer["at"], answer["outcome"])
         return _item("citizen", [when, _line(answer["question"]), _line(known)])
 
+    def flag(self, flag: dict[str, Any]) -> str:
+        """One moment at which they seemed unhappy, with the reasons."""
+        reasons = [str(signal.get("words") or signal.get("signal") or "") for signal in flag["signals"]]
+        when = self._when(flag["raised_at"], str(flag["level"]), str(flag["verdict"] or ""))
+        lines = [when, *(_line(reason) for reason in reasons)]
+        if flag["dismissed_at"] is not None:
+            lines += [self._when(flag["dismissed_at"]), _line(flag["dismissed_why"])]
+        return _item("", lines)
+
+    def rating(self, rating: dict[str, Any]) -> str:
+        """One conversation that could be rated, and what they gave it."""
+        given = "" if rating["score"] is None else f"{rating['score']} / 5"
+        return _item("", [self._when(rating["closed_at"], rating["channel"], rating["state"]), _line(given)])
+
+    def wait(self, wait: dict[str, Any]) -> str:
+        """One stretch of waiting, from its beginning to its end."""
+        lines = [self._when(wait["since"], wait["channel"], str(wait["reason"]))]
+        if wait["ended_at"] is not None:
+            lines.append(self._when(wait["ended_at"], str(wait["ended"] or "")))
+        return _item("", lines)
+
     def merge(self, merge: dict[str, Any]) -> str:
         """One merge, and its undoing."""
         lines = [self._when(merge["made_at"], merge["method"]), _line(merge["reason"])]

@@ -13,15 +13,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, cast, column, delete, func, or_, select, table, text, update
-from sqlalchemy.dialects.postgresql import REGCONFIG
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    cast,
+    column,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import visible
-from contact_hub.knowledge.models import Answer
+from contact_hub.knowledge.models import Answer, DraftArticle
 from contact_hub.outbox.models import Delivery
 from contact_hub.privacy.masking import SENSITIVE, Kind, find, mask
 from contact_hub.staff.access import Viewer
@@ -33,8 +46,18 @@ REMOVED = "[removed]"
 # What of a payload says nothing of anybody's words, and must outlive them: links, and where buttons lead.
 _KEPT = frozenset({"client_id", "button", "say", "answer", "understood", "own"})
 _SHORTEST_PART = 2
+_DISTINCT = 12  # characters of a message that is no common word: whoever repeats it quotes it
 # Reports are a room above this one; their table is known here, as Rasa's are, by name.
 _REPORT = table("report", *map(column, ("id", "conversation_id", "place", "description", "photo_id")))
+# The same of what staff have in hand or wrote about a conversation: table, what tells its rows apart, and
+# the columns that may repeat what was said in it.
+_WRITTEN_ABOUT: Sequence[tuple[str, Sequence[str], Sequence[str]]] = (
+    ("flag", ("id",), ("signals", "dismissed_why")),
+    ("review", ("id",), ("why",)),
+    ("held_reply", ("id",), ("text",)),
+    ("presence", ("conversation_id", "staff_id"), ("draft",)),
+    ("ticket", ("id",), ("reason",)),
+)
 
 
 class NotThere(LookupError):
@@ -184,10 +207,16 @@ async def _scrub_touchpoints(
         around.append(Touchpoint.message_id == redacted.message_id)
     if redacted.conversation_id is not None:
         inside = Touchpoint.conversation_id == redacted.conversation_id
-        # A whole message may be a common word: only what was made of it can be a copy.
-        around.append(inside & (Touchpoint.kind == "report") if whole else inside)
+        # A whole message may be a common word: then only what was made of it can be a copy.
+        common = whole and len((redacted.text or "").strip()) < _DISTINCT
+        around.append(inside & Touchpoint.kind.in_(("report", "flag")) if common else inside)
+    # A note about a conversation may stand in the citizen's inner file.
+    owner = select(Address.citizen_id).where(Address.id == redacted.address_id).scalar_subquery()
+    file = select(Address.id).where(Address.citizen_id == owner, Address.channel == citizens.DESK)
     found = await session.scalars(
-        select(Touchpoint).where(Touchpoint.address_id == redacted.address_id, or_(*around))
+        select(Touchpoint).where(
+            or_(Touchpoint.address_id == redacted.address_id, Touchpoint.address_id.in_(file)), or_(*around)
+        )
     )
     places = 0
     for touchpoint in found:
@@ -243,6 +272,7 @@ async def _scrub_copies(session: AsyncSession, redacted: Touchpoint, scrub: Scru
     left_open = _walk(conversation.unfinished, scrub)
     places = int(left_open != conversation.unfinished)
     conversation.unfinished = left_open
+    conversation.reason = None if conversation.reason is None else scrub(conversation.reason)
     reports = await session.execute(
         select(_REPORT).where(_REPORT.c.conversation_id == redacted.conversation_id)
     )
@@ -251,6 +281,8 @@ async def _scrub_copies(session: AsyncSession, redacted: Touchpoint, scrub: Scru
         if left != {"place": report.place, "description": report.description}:
             places += 1
             await session.execute(update(_REPORT).where(_REPORT.c.id == report.id).values(**left))
+    places += await _scrub_written(session, redacted.conversation_id, scrub)
+    places += await _scrub_drafts(session, redacted.id, scrub)
     for delivery in await session.scalars(
         select(Delivery).where(Delivery.conversation_id == redacted.conversation_id)
     ):
@@ -258,6 +290,42 @@ async def _scrub_copies(session: AsyncSession, redacted: Touchpoint, scrub: Scru
         words = REMOVED if gone else scrub(delivery.text)
         places += words != delivery.text
         delivery.text = words
+    return places
+
+
+async def _scrub_written(session: AsyncSession, conversation_id: uuid.UUID, scrub: Scrub) -> int:
+    """What staff have in hand or wrote about the conversation, and why it was flagged."""
+    places = 0
+    for name, keys, columns in _WRITTEN_ABOUT:
+        rows = table(name, *map(column, {"conversation_id", *keys, *columns}))
+        wanted = [rows.c[one] for one in (*keys, *columns)]
+        found = await session.execute(select(*wanted).where(rows.c.conversation_id == conversation_id))
+        for row in found.mappings().all():
+            left = {one: _walk(row[one], scrub) for one in columns}
+            if all(left[one] == row[one] for one in columns):
+                continue
+            places += 1
+            values = {
+                one: literal(value, JSONB) if isinstance(value, list) else value
+                for one, value in left.items()
+            }
+            which = and_(*(rows.c[key] == row[key] for key in keys))
+            await session.execute(update(rows).where(which).values(**values))
+    return places
+
+
+async def _scrub_drafts(session: AsyncSession, touchpoint_id: uuid.UUID, scrub: Scrub) -> int:
+    """Articles begun from this question, as long as they are the city's draft and not yet its word."""
+    places = 0
+    for answer in await session.scalars(select(Answer.id).where(Answer.question_id == touchpoint_id)):
+        for draft in await session.scalars(
+            select(DraftArticle).where(
+                DraftArticle.answers.contains([str(answer)]), DraftArticle.published_at.is_(None)
+            )
+        ):
+            left = scrub(draft.title), scrub(draft.text)
+            places += left != (draft.title, draft.text)
+            draft.title, draft.text = left
     return places
 
 

@@ -25,6 +25,7 @@ from contact_hub.city import City, CityError
 from contact_hub.database import Database, now
 from contact_hub.outbox.models import ChannelMemory
 from contact_hub.privacy import counts, erasure, holds
+from contact_hub.privacy.ages import ALIASES, CLASSES, FREE
 from contact_hub.privacy.erasure import Held
 from contact_hub.privacy.schedule import Rule, Schedule, schedule_of
 from contact_hub.search import upkeep
@@ -34,8 +35,8 @@ log = structlog.get_logger()
 
 NIGHT = 3  # o'clock in the city's zone
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
-_FREE = "NOT (t.address_id = ANY(:held))"
 _OLD = "t.id < :low"
+_OF_THESE = "SELECT t.id FROM touchpoint t WHERE t.id < :low AND NOT (t.address_id = ANY(:held))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,65 +61,6 @@ class Line:
             "held": self.held,
             "partitions": list(self.partitions),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Old:
-    """How to find the rows of a class that are too old.
-
-    Conditions name the table `t`, and may use `before` (a time), `low` (the
-    smallest id of that time) and `held` (addresses that a hold keeps).
-    """
-
-    table: str
-    old: str
-    free: str = "true"
-    measures: tuple[str, ...] = ()
-
-
-_OF_THESE = "SELECT t.id FROM touchpoint t WHERE t.id < :low AND NOT (t.address_id = ANY(:held))"
-
-_CITIZENS_FREE = "NOT EXISTS (SELECT FROM address a WHERE a.citizen_id = t.citizen_id AND a.id = ANY(:held))"
-
-# Everything but messages and people, which take more than one statement.
-_CLASSES: Mapping[str, tuple[Old, ...]] = {
-    "files": (Old("attachment", "t.created_at < :before", _FREE),),
-    "deliveries": (
-        Old(
-            "delivery",
-            "t.created_at < :before AND t.state NOT IN ('queued', 'sending', 'uncertain')",
-            _FREE,
-        ),
-    ),
-    "tickets": (
-        Old(
-            "ticket",
-            "t.closed_at < :before",
-            "NOT EXISTS (SELECT FROM conversation c WHERE c.id = t.conversation_id"
-            " AND c.address_id = ANY(:held))",
-        ),
-    ),
-    "reports": (
-        Old(
-            "report",
-            "t.created_at < :before AND t.state IN ('done', 'rejected')",
-            "(t.address_id IS NULL OR NOT (t.address_id = ANY(:held)))",
-            ("report",),
-        ),
-    ),
-    "message_ids": (
-        Old(
-            "inbound",
-            "t.received_at < :before AND t.outcome IS NOT NULL",
-            "NOT EXISTS (SELECT FROM touchpoint p WHERE p.id = t.touchpoint_id"
-            " AND p.address_id = ANY(:held))",
-            ("inbound",),
-        ),
-    ),
-    "events": (Old("event", "t.created_at < :before", _CITIZENS_FREE),),
-    "exports": (Old("data_export", "t.asked_at < :before", _FREE),),
-}
-_ALIASES = {"report": "r", "inbound": "i"}  # of the measures' own queries
 
 
 async def look(database: Database, city: City) -> list[Line]:
@@ -190,7 +132,7 @@ async def _begin_night(database: Database, city: City) -> bool:
 async def _all(database: Database, city: City, folder: Path | None, *, dry_run: bool) -> list[Line]:
     schedule, moment = schedule_of(city), now()
     _sound(schedule)
-    lines = [await _class(database, name, schedule[name], moment, dry_run=dry_run) for name in _CLASSES]
+    lines = [await _class(database, name, schedule[name], moment, dry_run=dry_run) for name in CLASSES]
     lines.append(await _messages(database, schedule["messages"], moment, dry_run=dry_run))
     lines.append(await _conversations(database, schedule, moment, dry_run=dry_run))
     lines.append(await _people(database, schedule, moment, folder))
@@ -218,14 +160,14 @@ async def _class(database: Database, name: str, rule: Rule, at: datetime, *, dry
     rows = held = 0
     async with database.begin() as session:
         values = await _values(session, before, at)
-        for old in _CLASSES[name]:
+        for old in CLASSES[name]:
             held += await _count(session, f"{old.table} t", f"{old.old} AND NOT ({old.free})", values)
             which = f"{old.old} AND {old.free}"
             if dry_run:
                 rows += await _count(session, f"{old.table} t", which, values)
                 continue
             for measure in old.measures:
-                await counts.keep(session, measure, _named(which, _ALIASES[measure]), **values)
+                await counts.keep(session, measure, _named(which, ALIASES[measure]), **values)
             rows += await _delete(session, old.table, which, values)
     return Line(name, rule, before, rows, held)
 
@@ -237,12 +179,12 @@ async def _messages(database: Database, rule: Rule, at: datetime, *, dry_run: bo
         return Line("messages", rule, None)
     async with database.begin() as session:
         values = await _values(session, before, at)
-        rows = await _count(session, "touchpoint t", f"{_OLD} AND {_FREE}", values)
-        held = await _count(session, "touchpoint t", f"{_OLD} AND NOT ({_FREE})", values)
+        rows = await _count(session, "touchpoint t", f"{_OLD} AND {FREE}", values)
+        held = await _count(session, "touchpoint t", f"{_OLD} AND NOT ({FREE})", values)
         whole = await _whole_months(session, before, values)
         if not dry_run:
             for measure in ("touchpoint", "handoff", "answer", "helpful"):
-                await counts.keep(session, measure, f"{_OLD} AND {_FREE}", **values)
+                await counts.keep(session, measure, f"{_OLD} AND {FREE}", **values)
             await _delete(
                 session, "answer", f"t.question_id < :low AND t.question_id IN ({_OF_THESE})", values
             )
@@ -252,7 +194,7 @@ async def _messages(database: Database, rule: Rule, at: datetime, *, dry_run: bo
                 await session.execute(text("SET LOCAL lock_timeout = '10s'"))
             for partition in whole:
                 await session.execute(text(f"DROP TABLE {partition}"))
-            await _delete(session, "touchpoint", f"{_OLD} AND {_FREE}", values)
+            await _delete(session, "touchpoint", f"{_OLD} AND {FREE}", values)
     return Line("messages", rule, before, rows, held, tuple(whole))
 
 
@@ -269,7 +211,7 @@ async def _whole_months(session: AsyncSession, before: datetime, values: dict[st
     for name in list(names):
         year, month = int(name[-6:-2]), int(name[-2:])
         after = (datetime(year, month, 1, tzinfo=UTC) + timedelta(days=32)).replace(day=1)
-        if after <= before and not await _count(session, f"{name} t", f"NOT ({_FREE})", values):
+        if after <= before and not await _count(session, f"{name} t", f"NOT ({FREE})", values):
             found.append(str(name))
     return found
 
@@ -293,13 +235,13 @@ async def _conversations(database: Database, schedule: Schedule, at: datetime, *
     if before is None:
         return Line("conversations", rule, None)
     old = "t.state = 'closed' AND t.closed_at < :before"
-    which = f"{old} AND {_FREE} AND {_LEFT}"
+    which = f"{old} AND {FREE} AND {_LEFT}"
     async with database.begin() as session:
         values = await _values(session, before, at)
         for name in ("messages", "deliveries", "reports"):
             values[f"before_{name}"] = schedule[name].cutoff(at) or _LONG_AGO
         values["low_messages"] = counts.floor(values["before_messages"])
-        held = await _count(session, "conversation t", f"{old} AND NOT ({_FREE})", values)
+        held = await _count(session, "conversation t", f"{old} AND NOT ({FREE})", values)
         rows = await _count(session, "conversation t", which, values)
         if not dry_run:
             await counts.keep(session, "conversation", _named(which, "c"), **values)
@@ -307,6 +249,12 @@ async def _conversations(database: Database, schedule: Schedule, at: datetime, *
                 these = f"SELECT t.id::text FROM conversation t WHERE {which}"  # noqa: S608 - our own words
                 for table in ("assistant.tracker", "assistant.turn"):
                     await _delete(session, table, f"t.conversation IN ({these})", values)
+            # What no rule of its own took before: of whoever closed it late, or looked at it since.
+            for table in ("review", "flag", "reading", "rating", "wait", "mention", "presence", "held_reply"):
+                here = f"t.conversation_id IN (SELECT t.id FROM conversation t WHERE {which})"  # noqa: S608
+                if table in ALIASES:
+                    await counts.keep(session, table, _of_talks(here, ALIASES[table]), **values)
+                await _delete(session, table, here, values)
             rows = await _delete(session, "conversation", which, values)
     return Line("conversations", rule, before, rows, held)
 
@@ -392,6 +340,11 @@ async def _count(session: AsyncSession, table: str, which: str, values: dict[str
 async def _delete(session: AsyncSession, table: str, which: str, values: dict[str, Any]) -> int:
     done = await session.execute(text(f"DELETE FROM {table} t WHERE {which}"), values)  # noqa: S608
     return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def _of_talks(here: str, alias: str) -> str:
+    """The condition for a measure's query; what stands in its brackets keeps its names."""
+    return here.replace("t.conversation_id", f"{alias}.conversation_id", 1)
 
 
 def _named(which: str, alias: str) -> str:

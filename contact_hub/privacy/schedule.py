@@ -16,6 +16,8 @@ CLASSES: Mapping[str, str] = {
     "files": "attachments",
     "deliveries": "what became of messages that left",
     "conversations": "closed conversations and what the assistant remembers of them",
+    "flags": "who seemed unhappy and why, how each turn was read, and what was thought of it later",
+    "ratings": "how satisfied residents said they are, and how long they waited for a person",
     "reports": "problems reported",
     "tickets": "closed tasks for staff",
     "message_ids": "providers' ids of messages, for knowing a repeated one",

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy import make_url
 
 from channels.base.contract import InboundKind, Sent, Upload
@@ -36,6 +37,7 @@ from contact_hub.timeline import service as timeline
 from tests.contract import recorded
 from tests.fakes import twilio
 from tests.hub.line import SECRET_KEY, Line, Resident, Script, found, says, turn
+from tests.hub.looked_after import TABLES, look_after
 from tests.searching import columns_with
 
 CANARY = "zebrafinch7714"
@@ -146,6 +148,7 @@ async def a_full_life(line: Line, script: Script) -> tuple[Resident, Resident]:
         a=first,
         b=second,
     )
+    await look_after(texter, CANARY)
     await texter.does(words=f"Still unread: {CANARY}")  # work in hand
     return texter, visitor
 
@@ -171,11 +174,17 @@ async def test_nothing_of_an_erased_resident_is_found_anywhere(
         "public.ticket.reason",
         "public.saved_search.query",
         "public.event.data",
+        "public.flag.signals",
+        "public.review.why",
+        "public.presence.draft",
+        "public.held_reply.text",
         "assistant.tracker.events",
         "assistant.turn.outcome",
     } <= set(places)  # the search can find it
     citizen = await citizen_of(texter)
     before = await figures(talking)
+    assert {(before["flag", "sms", "unhappy waste"]), before["rating", "sms", "2 waste"]} == {1}
+    assert before["wait", "sms", "taken kept waste"] == 1
 
     answer = await erase(talking, citizen, tmp_path)
 
@@ -186,7 +195,10 @@ async def test_nothing_of_an_erased_resident_is_found_anywhere(
     assert [str(f) for f in tmp_path.rglob("*") if f.is_file() and CANARY.encode() in f.read_bytes()] == []
     assert await figures(talking) == before
     assert (await stranger.touchpoints())[0].text == "Somebody else entirely"
+    for table in TABLES:
+        assert await talking.count(table) == 0, table
     said = {line.records: line for line in answer.lines}
+    assert (said["flags"].erased, said["ratings"].erased) == (3, 2)
     assert said["messages"].erased > 5 and said["messages"].kept == 0
     assert said["reports"].kept == 1 and said["reports"].rule is not None
     assert said["reports"].rule.name == "works-record"

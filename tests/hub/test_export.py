@@ -30,6 +30,7 @@ from contact_hub.timeline import service as timeline
 from tests.contract import recorded
 from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Resident, Script, found, says, turn
+from tests.hub.looked_after import look_after
 
 PUBLIC = "http://127.0.0.1:9"  # nobody is there: callbacks are brought by the tests
 SITE = "https://line.larkhaven.example"
@@ -114,9 +115,17 @@ async def test_a_copy_holds_everything_and_follows_its_schema(talking: Line, scr
         await timeline.record(
             session, address_id=desk, direction="inner", actor="agent", kind="note", words="Called back"
         )
+    await look_after(resident, "a bin")
     archive = await copy_of(talking, resident)
     data = data_of(archive)
 
+    (flag,), (rating,), (wait,), (reading,) = (
+        data[name] for name in ("flags", "ratings", "waits", "readings")
+    )
+    assert (flag["level"], flag["verdict"]) == ("unhappy", "right")
+    assert flag["signals"][0]["words"] == "They said a bin"
+    assert (rating["score"], wait["ended"], reading["score"]) == (2, "taken", 0.8)
+    assert "About a bin" not in json.dumps(data), "what an agent has not said yet is nobody's"
     assert archive.testzip() is None
     assert data["schema"] == f"{SITE}/schemas/citizen-export-1.json"
     assert data["citizen"]["id"] == str(place.citizen_id)
@@ -136,7 +145,7 @@ async def test_a_copy_holds_everything_and_follows_its_schema(talking: Line, scr
     assert re.fullmatch(r"files/[0-9a-f-]{36}/[\w.\-]+", file["path"])
     page, seen = page_of(archive)
     assert 'lang="de" dir="ltr"' in page
-    assert "Called back" in "".join(seen.text)
+    assert {"Called back", "They said a bin", "2 / 5"} <= {*seen.text}
     assert ("href", file["path"]) in seen.attributes
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from channels.base.contract import InboundKind
+from contact_hub.citizens import service as citizens
 from contact_hub.city import City
+from contact_hub.knowledge.models import Answer, DraftArticle
 from contact_hub.privacy import redaction
 from contact_hub.privacy.improvement import unanswered
 from contact_hub.privacy.masking import SENSITIVE
@@ -19,6 +22,7 @@ from contact_hub.staff.models import Role
 from contact_hub.timeline import service as timeline
 from tests.contract import recorded
 from tests.hub.line import Line, Resident, Script, found, says, turn
+from tests.hub.looked_after import look_after
 
 CARD = "4111 1111 1111 1111"
 IBAN = "DE89 3704 0044 0532 0130 00"
@@ -60,6 +64,62 @@ async def remove(line: Line, touchpoint: uuid.UUID, viewer: Viewer = AGENT, **ho
 
 async def first(resident: Resident) -> uuid.UUID:
     return (await resident.touchpoints())[0].id
+
+
+# Whatever staff have in hand ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_staff_wrote_about_a_message_loses_its_words_as_well(
+    chat: Resident, script: Script, whole: bool
+) -> None:
+    line, secret = chat.line, "my code word is heliotrope"
+    script.on_turn = lambda asked: turn({"answer": found("refused")})
+    await chat.says(secret)
+    await look_after(chat, secret)
+    talk = await chat.conversation()
+    place = await chat.place()
+    async with line.database.begin() as session:
+        for address, kind in (
+            (place.id, "note"),
+            (place.id, "flag"),
+            (await citizens.desk_address(session, place.citizen_id), "note"),
+        ):
+            await timeline.record(
+                session,
+                address_id=address,
+                conversation_id=talk.id,
+                direction="inner",
+                actor="agent",
+                kind=kind,
+                words=f"They wrote: {secret}" if kind == "note" else None,
+                payload={"signals": [{"words": secret}]} if kind == "flag" else {},
+            )
+        (answer,) = await session.scalars(select(Answer))
+        session.add(
+            DraftArticle(
+                article="x/y",
+                language="en",
+                title=secret,
+                text=secret,
+                answers=[str(answer.id)],
+                written_by="M",
+            )
+        )
+    await line.sql(
+        "UPDATE conversation SET unfinished = jsonb_build_object('description', CAST(:w AS text))", w=secret
+    )
+    hits = await everywhere(line, "heliotrope")
+    for place_of_words in (
+        "flag.signals",
+        "review.why",
+        "held_reply.text",
+        "presence.draft",
+        "conversation.unfinished",
+    ):
+        assert place_of_words in hits
+    await remove(line, await first(chat), parts=() if whole else ["heliotrope"])
+    assert await everywhere(line, "heliotrope") == []
 
 
 # Covering ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from contact_hub.privacy import counts, holds, retention
 from contact_hub.privacy.schedule import CLASSES, schedule_of
 from contact_hub.staff.access import SYSTEM
 from tests.hub.line import Line, Resident, Script, found, says, turn
+from tests.hub.looked_after import TABLES, look_after
 
 
 def rows(lines: list[retention.Line]) -> dict[str, int]:
@@ -38,6 +39,8 @@ async def lived(line: Line, script: Script) -> tuple[Resident, Resident]:
     await line.work()
     await line.sql("UPDATE delivery SET state = 'delivered'")
     await line.sql("DELETE FROM task")
+    for resident in (texter, visitor):
+        await look_after(resident, "a hole")
     await line.sql("UPDATE conversation SET state = 'closed', closed_at = now()")
     return texter, visitor
 
@@ -52,6 +55,7 @@ async def test_a_dry_run_says_what_is_then_removed(talking: Line, script: Script
     assert before == again, "looking changes nothing"
     assert before == done
     assert rows(done)["messages"] > 4 and rows(done)["reports"] == 1 and rows(done)["files"] == 1
+    assert rows(done)["flags"] == 6 and rows(done)["ratings"] == 4
     assert rows(done)["people"] == 2 and rows(done)["conversations"] == 2
     assert set(rows(after).values()) == {0}
     for table in (
@@ -63,6 +67,7 @@ async def test_a_dry_run_says_what_is_then_removed(talking: Line, script: Script
         "attachment",
         "answer",
         "report",
+        *TABLES,
     ):
         assert await talking.count(table) == 0, table
 

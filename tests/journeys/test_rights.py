@@ -1,4 +1,4 @@
-"""A resident's rights over the whole running line: their copy, being parted again, forgotten, and staying so."""
+"""A resident's rights over the running line: a copy, being parted again, forgotten, and staying so."""
 
 from __future__ import annotations
 
