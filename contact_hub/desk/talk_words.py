@@ -121,6 +121,9 @@ def happened(event: Event, city: City) -> Happened:
     return _other(event, city) if tell is None else tell(event, city)
 
 
+_TOLD_OTHERWISE = {"from", "to", "holder", "reason", "epoch", "department", "resolution"}
+
+
 def _handoff(event: Event, city: City) -> Happened:
     payload = event.payload
     to, holder = str(payload.get("to", "")), _word(payload, "holder")
@@ -133,9 +136,7 @@ def _handoff(event: Event, city: City) -> Happened:
     }.get(to, "Changed hands")
     if why and to == "waiting":
         words = f"{words}: {why}"
-    details = _details(
-        payload, without={"from", "to", "holder", "reason", "epoch", "department", "resolution"}
-    )
+    details = _details(payload, without=_TOLD_OTHERWISE)
     if department := _word(payload, "department"):
         details.insert(0, ("to", departments(city).get(department, department)))
     if resolution := _word(payload, "resolution"):
@@ -201,9 +202,7 @@ def _consent(event: Event, city: City) -> Happened:
 
 def _merge(event: Event, city: City) -> Happened:
     undone = event.payload.get("done") == "undone"
-    return Happened(
-        "A merge was undone: two citizens again" if undone else "Merged: one citizen from here on"
-    )
+    return Happened("A merge was undone: two citizens again" if undone else "Merged into one citizen")
 
 
 def _redaction(event: Event, city: City) -> Happened:
