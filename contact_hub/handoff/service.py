@@ -154,13 +154,20 @@ _ENDED = {
 }
 
 
-async def heard(session: AsyncSession, conversation: Conversation) -> None:
-    """The resident wrote to the person who holds a locked conversation: a word is owed, and it wakes up."""
+async def heard(session: AsyncSession, conversation: Conversation) -> bool:
+    """The resident wrote to the person who holds a locked conversation: a word is owed, and it wakes up.
+
+    True when that person owed none until now.
+    """
     if conversation.state != ConversationState.AGENT:
-        return
-    conversation.unanswered_since = conversation.unanswered_since or now()
+        return False
+    owed, conversation.unanswered_since = (
+        conversation.unanswered_since,
+        conversation.unanswered_since or now(),
+    )
     if conversation.snoozed_until is not None:
         await snooze(session, conversation, None, by=None)
+    return owed is None
 
 
 async def answered(

@@ -112,17 +112,32 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             )
         for wish in wanted:
             await queue.put(session, Lane.OUT, wish.conversation, wish.kind, wish.payload, wish.due)
-        await _heard(session, conversation, turn)
+        await _heard(session, writer, conversation, turn)
         if turn.text and turn.language != turn.written_in:
             await timeline.tell_language(session, turn.touchpoint_id, turn.language)
         await timeline.settle(session, turn.touchpoint_id, turn.outcome, turn.step or Step.SAID)
 
 
-async def _heard(session: AsyncSession, conversation: Conversation, turn: Turn) -> None:
+async def _heard(session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn) -> None:
     """Remember when the resident was last heard, and that a person who holds the talk owes them a word."""
     conversation.last_activity_at = now()
-    if turn.outcome is Outcome.HANDED_OFF:
-        await handoff.heard(session, conversation)
+    if turn.outcome is not Outcome.HANDED_OFF:
+        return
+    if await handoff.heard(session, conversation) and not turn.replies:
+        words = waiting.closed(writer.city, conversation, turn.language)
+        if words is not None:
+            reply = Reply(words, "system", say="held_closed")
+            await say(
+                session,
+                writer,
+                conversation,
+                reply,
+                channel=turn.channel,
+                address=turn.address,
+                in_reply_to=turn.touchpoint_id,
+                language=turn.language,
+                answers_resident=True,
+            )
 
 
 async def say(

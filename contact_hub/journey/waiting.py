@@ -84,6 +84,15 @@ def _minutes(span: timedelta) -> int:
     return minutes if minutes < 10 else 5 * math.ceil(minutes / 5)
 
 
+def closed(city: City, conversation: Conversation, language: str) -> str | None:
+    """What somebody is told who writes to a person outside opening hours; None while people are here."""
+    moment = now()
+    opens = None if city.is_open(moment) else city.next_opening(moment)
+    if opens is None:
+        return None
+    return city.say("held_closed", language, name=conversation.holder, opens=city.moment(opens, language))
+
+
 async def elsewhere(
     session: AsyncSession, channels: dict[str, Channel], citizen_id: uuid.UUID
 ) -> Address | None:
@@ -97,4 +106,4 @@ def at_night(rules: Rules, city: City, at: datetime) -> bool:
     """Whether it is a time in which no phone is made to ring."""
     start, end = rules.night
     clock = at.astimezone(city.zone).time()
-    return start <= clock < end if start < end else clock >= start or clock < end
+    return start <= clock < end if start <= end else clock >= start or clock < end

@@ -1,0 +1,532 @@
+"""Waiting for a person: whose turn it is, what is promised, and what the clock does when it is not kept."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contact_hub.citizens.models import ConversationState as State
+from contact_hub.city import City, CityError
+from contact_hub.database import new_id, now
+from contact_hub.handoff import hours, queue
+from contact_hub.handoff import service as handoff
+from contact_hub.handoff.rules import DANGER, MOST, Rules, effective, raised, rules_of, turn_at
+from contact_hub.journey import by_hand, clock, waiting
+from contact_hub.staff.access import Viewer
+from tests.hub.line import Line, Resident, Script, turn
+
+MARIA = Viewer("system", "Maria")
+ALWAYS = {day: ["00:00-24:00"] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+NEVER: dict[str, list[str]] = {day: [] for day in ALWAYS}
+
+
+def with_hours(city: City, opening: dict[str, Any], **handoff: Any) -> City:
+    settings = {**city.settings, "opening_hours": opening}
+    settings["handoff"] = {**city.settings["handoff"], **handoff}
+    return replace(city, settings=settings)
+
+
+@pytest.fixture
+async def open_line(lines: Callable[..., Line], script: Script, city: City) -> Line:
+    """A line of a city whose people answer day and night, and whose phones may always ring."""
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    always = with_hours(city, ALWAYS, night="00:00-00:00")
+    return lines(brain_url=script.url, rasa_url=script.url, city=always)
+
+
+async def waits(line: Line, channel: str = "web_chat", language: str = "en") -> Resident:
+    """Somebody who asked for a person."""
+    resident = await line.visitor(language) if channel == "web_chat" else line.texter()
+    await resident.says("A person please")
+    assert (await resident.conversation()).state == "waiting"
+    return resident
+
+
+async def back_dates(resident: Resident, **columns: Any) -> None:
+    talk = await resident.conversation()
+    changes = ", ".join(f"{name} = :{name}" for name in columns)
+    await resident.line.sql(f"UPDATE conversation SET {changes} WHERE id = :id", id=talk.id, **columns)
+
+
+async def ticks(line: Line) -> None:
+    await clock.once(line.writer, line.wakeups)
+    await line.work()
+
+
+async def answers(resident: Resident, words: str = "Here I am.", viewer: Viewer = MARIA) -> None:
+    which = str((await resident.conversation()).id)
+    await by_hand.reply(resident.line.writer, resident.line.wakeups, which, viewer, words)
+
+
+def ago(**span: float) -> datetime:
+    return now() - timedelta(**span)
+
+
+# Whose turn it is --------------------------------------------------------------------------------
+
+MOMENT = datetime(2026, 11, 27, 12, tzinfo=UTC)
+AGEING = timedelta(minutes=3)
+moments = st.integers(-10_000, 10_000).map(lambda minutes: MOMENT + timedelta(minutes=minutes))
+waiters = st.tuples(moments, st.none() | moments, st.integers(0, DANGER))
+
+
+@given(waiters, waiters, st.integers(0, 10_000), st.integers(0, 10_000))
+def test_the_order_of_two_who_wait_never_changes(
+    one: tuple[Any, ...], other: tuple[Any, ...], sooner: int, later: int
+) -> None:
+    def ranks(waiter: tuple[Any, ...], minutes: int) -> float:
+        since, promised, priority = waiter
+        return effective(priority, since, promised, AGEING, MOMENT + timedelta(minutes=minutes))
+
+    assert (ranks(one, sooner) > ranks(other, sooner)) == (ranks(one, later) > ranks(other, later))
+
+
+@given(moments, st.integers(0, MOST), st.integers(1, 1000))
+def test_nobody_is_overtaken_by_what_comes_much_later(since: datetime, priority: int, minutes: int) -> None:
+    newcomer = since + MOST * AGEING + timedelta(minutes=minutes)
+    assert turn_at(since, None, 0, AGEING) < turn_at(newcomer, None, priority, AGEING)
+
+
+def test_points_never_become_danger_and_danger_is_before_all() -> None:
+    assert raised(90, 20) == MOST
+    assert raised(DANGER, 20) == DANGER
+    ages = effective(MOST, MOMENT - timedelta(days=365), None, AGEING, MOMENT)
+    assert effective(DANGER, MOMENT, None, AGEING, MOMENT) > ages
+
+
+def test_the_longest_wait_of_the_least_urgent_is_bounded_by_the_pace_of_the_answers() -> None:
+    """Twelve an hour are answered, eleven come, most of them graver: the bound of `rules.turn_at` holds."""
+    chance, arrivals, served = random.Random(7), 11, 12
+    at, coming = MOMENT, MOMENT
+    queue_: list[tuple[datetime, datetime, int]] = []
+    longest, most_before = timedelta(), 0
+    for _ in range(5_000):
+        at += timedelta(hours=1) / served
+        while coming <= at:
+            points = chance.choice([0, 20, 30, MOST])
+            queue_.append((turn_at(coming, None, points, AGEING), coming, points))
+            most_before = max(most_before, len(queue_))
+            coming += timedelta(hours=1) / arrivals * chance.uniform(0.2, 1.8)
+        if queue_:
+            first = min(queue_)
+            queue_.remove(first)
+            if first[2] == 0:
+                longest = max(longest, at - first[1])
+    bound = timedelta(hours=1) * (most_before + arrivals * 2 * (MOST * AGEING / timedelta(hours=1))) / served
+    assert timedelta(hours=1) < longest <= bound
+
+
+async def test_the_database_puts_them_into_the_same_order_as_the_rules(open_line: Line) -> None:
+    chance = random.Random(11)
+    rules, residents = rules_of(open_line.city), [await waits(open_line) for _ in range(14)]
+    for number, resident in enumerate(residents):
+        await back_dates(
+            resident,
+            waiting_since=ago(minutes=chance.randrange(600)),
+            promised_at=None if number % 4 == 0 else now() + timedelta(minutes=chance.randrange(-300, 300)),
+            priority=chance.choice([0, 0, 10, 20, 30, 99, DANGER]),
+        )
+    talks = [await resident.conversation() for resident in residents]
+    expected = sorted(
+        talks,
+        key=lambda t: (
+            t.priority < DANGER,
+            turn_at(t.waiting_since or MOMENT, t.promised_at, t.priority, rules.ageing),
+            t.id,
+        ),
+    )
+    async with open_line.database.begin() as session:
+        listed = [line.conversation_id for line in await queue.waiting(session, rules=rules)]
+        pages = [
+            line.conversation_id
+            for offset in (0, 5, 10)
+            for line in await queue.waiting(session, 5, rules=rules, offset=offset)
+        ]
+        places = [await queue.position(session, talk, rules, "contact_centre") for talk in expected]
+    assert listed == pages == [talk.id for talk in expected]
+    assert places == list(range(1, 15))
+
+
+async def test_a_place_is_counted_among_those_of_the_same_department(open_line: Line) -> None:
+    first, second, third = [await waits(open_line) for _ in range(3)]
+    await back_dates(first, department="parks")
+    await back_dates(second, department="contact_centre")  # which also looks after what belongs to none
+    rules = rules_of(open_line.city)
+    async with open_line.database.begin() as session:
+        talk = await third.conversation()
+        assert await queue.position(session, talk, rules, "contact_centre") == 2
+
+
+async def test_who_does_not_speak_a_language_sees_it_after_a_while_and_danger_at_once(
+    open_line: Line,
+) -> None:
+    rules = rules_of(open_line.city)
+    english, turkish = await waits(open_line), await waits(open_line, language="tr")
+    danger = await open_line.visitor("pl")
+    await danger.says("there is a gas leak")
+
+    async def shown(*languages: str) -> set[Any]:
+        async with open_line.database.begin() as session:
+            found = await queue.waiting(session, rules=rules, languages=languages)
+            return {line.conversation_id for line in found}
+
+    names = [(await r.conversation()).id for r in (english, turkish, danger)]
+    assert await shown("en", "es") == {names[0], names[2]}
+    assert await shown("tr") == {names[1], names[2]}
+    assert await shown() == set(names)
+    await back_dates(turkish, waiting_since=now() - rules.other_languages)
+    assert await shown("en", "es") == set(names)
+
+
+async def test_danger_said_while_waiting_comes_first_and_says_why(open_line: Line) -> None:
+    first, second = await waits(open_line), await waits(open_line)
+    await second.says("now there is a gas leak")
+    async with open_line.database.begin() as session:
+        found = await handoff.waiting(session)
+    assert [(line.conversation_id, line.reason) for line in found] == [
+        ((await second.conversation()).id, "emergency"),
+        ((await first.conversation()).id, "asked"),
+    ]
+
+
+# Opening time ------------------------------------------------------------------------------------
+
+DUBLIN = ZoneInfo("Europe/Dublin")
+FRIDAY = datetime(2026, 11, 27, 17, tzinfo=DUBLIN)  # open until 18:00, and on Saturday from 09:00 to 13:00
+
+
+def test_opening_time_is_counted_over_nights_and_days_off(city: City) -> None:
+    saturday = datetime(2026, 11, 28, 10, tzinfo=DUBLIN)
+    assert hours.open_between(city, FRIDAY, saturday) == timedelta(hours=2)
+    assert hours.open_between(city, saturday, FRIDAY + timedelta(days=3)) == timedelta(hours=3 + 9)
+    assert hours.open_after(city, FRIDAY, timedelta(minutes=30)) == FRIDAY + timedelta(minutes=30)
+    assert hours.open_after(city, FRIDAY, timedelta(hours=2)) == saturday
+    assert hours.open_before(city, saturday, timedelta(hours=2)) == FRIDAY
+    assert hours.open_before(city, saturday + timedelta(hours=12), timedelta(hours=5)) == FRIDAY
+    assert hours.closing(city, FRIDAY) == FRIDAY + timedelta(hours=1)
+    assert hours.closing(city, saturday + timedelta(hours=5)) is None
+
+
+def test_seconds_pass_alike_when_the_clocks_are_changed(city: City) -> None:
+    changed = with_hours(city, ALWAYS)
+    before = datetime(2026, 10, 24, 12, tzinfo=DUBLIN)
+    after = datetime(2026, 10, 25, 12, tzinfo=DUBLIN)  # 25 hours later
+    passed = hours.open_between(changed, before, after)
+    assert timedelta(hours=25) - passed < timedelta(seconds=1)
+
+
+def test_a_city_that_never_opens_promises_nothing(city: City) -> None:
+    assert hours.open_after(with_hours(city, NEVER), FRIDAY, timedelta(minutes=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"hold_seconds": "five"}, "hold_seconds"),
+        ({"ageing_minutes": 0}, "ageing_minutes"),
+        ({"night": "late"}, "night"),
+        ({"patience": 3}, "patience"),
+    ],
+)
+def test_a_wrong_number_is_told_in_one_sentence(city: City, wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(CityError, match=says):
+        rules_of(with_hours(city, ALWAYS, **wrong))
+
+
+@pytest.mark.parametrize(
+    "wrong", [[], [{"key": "a b", "name": "A"}], [{"key": "solved"}], [{"key": "a", "name": "A"}] * 2]
+)
+def test_ways_to_end_are_a_list_of_keys_and_names(city: City, wrong: list[Any]) -> None:
+    with pytest.raises(CityError, match="resolutions"):
+        rules_of(replace(city, settings={**city.settings, "resolutions": wrong}))
+
+
+# What is promised --------------------------------------------------------------------------------
+
+
+async def waited(line: Line, *minutes: float, by: str = "Maria", gap: float = 0, **more: Any) -> None:
+    """Waits that somebody ended lately, one after the other, `gap` minutes apart where one is given."""
+    ends = ago(hours=5)
+    for span in minutes:
+        ends += timedelta(minutes=gap or 60)
+        values = {"since": ends - timedelta(minutes=span), "ended": ends, "by": by, "id": new_id()}
+        values |= {"language": "en", "department": None, **more}
+        await line.sql(
+            "INSERT INTO wait (id, conversation_id, address_id, channel, department, language, reason,"
+            " priority, since, ended_at, ended, taken_by) SELECT :id, c.id, c.address_id, 'web_chat',"
+            " :department, :language, 'asked', 0, :since, :ended, 'taken', :by FROM conversation c LIMIT 1",
+            **values,
+        )
+
+
+async def told(resident: Resident) -> str:
+    return [t.text or "" for t in await resident.written() if t.payload.get("say") == "handed_off"][-1]
+
+
+async def test_without_measurements_a_moment_is_promised_and_no_minutes(open_line: Line) -> None:
+    resident = await waits(open_line)
+    talk, rules = await resident.conversation(), rules_of(open_line.city)
+    assert talk.waiting_since is not None
+    assert talk.promised_at is not None
+    late = talk.promised_at - (talk.waiting_since + rules.unmeasured)
+    assert timedelta() <= late <= timedelta(minutes=5)
+    city = open_line.city
+    assert await told(resident) == " ".join(
+        [
+            city.say("handed_off", "en", position=1),
+            city.say("wait_by", "en", until=city.moment(talk.promised_at, "en")),
+            city.say("wait_close", "en"),
+        ]
+    )
+    assert await open_line.sql("SELECT promised_at, overdue_at FROM wait") == [(talk.promised_at, None)]
+
+
+async def test_in_a_quiet_time_the_wait_is_what_it_was_for_others(open_line: Line) -> None:
+    await waits(open_line)
+    await waited(open_line, 4, 6, 90, 5, 7)
+    second = await waits(open_line)
+    assert "about 6 minutes" in await told(second)
+
+
+async def test_in_a_busy_time_the_wait_is_the_pace_of_those_at_work(open_line: Line) -> None:
+    first = await waits(open_line)
+    await answers(first)
+    await waited(open_line, 60, 60, 60, 60, gap=10)  # taken every ten minutes while others waited
+    for _ in range(3):
+        await waits(open_line)
+    assert "about 40 minutes" in await told(await waits(open_line))
+    await open_line.sql("""
+        INSERT INTO staff (id, name, role, departments, languages, created_at)
+            SELECT gen_random_uuid(), name, 'agent', '["contact_centre"]', '[]', now()
+            FROM unnest(ARRAY['Ann', 'Ben']) AS name;
+        INSERT INTO staff_session (id, secret_hash, staff_id, created_at, last_seen_at, second_step, network,
+                                   browser)
+            SELECT gen_random_uuid(), decode(md5(name), 'hex'), id, now(), now(), false, '', '' FROM staff
+    """)
+    assert "about 30 minutes" in await told(await waits(open_line))
+
+
+async def test_another_department_and_another_language_are_measured_for_themselves(open_line: Line) -> None:
+    await waits(open_line)
+    await waited(open_line, 100, 100, 100, department="parks")
+    await waited(open_line, 40, 40, 40, language="es", by="Rosa")
+    await waited(open_line, 5, 5, 5)
+    assert "about 5 minutes" in await told(await waits(open_line))
+    assert "unos 40 minutos" in await told(await waits(open_line, language="es"))
+    assert "25 Minuten" in await told(await waits(open_line, language="de"))  # as for everybody
+
+
+async def test_outside_hours_a_date_is_promised(
+    lines: Callable[..., Line], script: Script, city: City
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    local = now().astimezone(city.zone)
+    days = list(ALWAYS)
+    tomorrow = days[(local.weekday() + 1) % 7]
+    line = lines(
+        brain_url=script.url,
+        rasa_url=script.url,
+        city=with_hours(city, {**NEVER, tomorrow: ["08:00-18:00"]}, unmeasured_promise_minutes=60),
+    )
+    resident = await waits(line)
+    opens = line.city.next_opening(now())
+    assert opens is not None
+    assert (await resident.conversation()).promised_at == opens + timedelta(hours=1)
+    assert line.city.moment(opens, "en") in await told(resident)
+    assert line.city.moment(opens + timedelta(hours=1), "en") in await told(resident)
+
+
+async def test_what_is_told_can_be_read_in_every_language(open_line: Line) -> None:
+    await waits(open_line)
+    await waited(open_line, 3, 3, 3)
+    for language in open_line.city.languages:
+        resident = await waits(open_line, language=language)
+        words = await told(resident)
+        assert "{" not in words
+        assert "3" in words
+
+
+# Promises that were not kept ---------------------------------------------------------------------
+
+
+async def test_a_promise_that_is_not_kept_is_noticed_told_once_and_renewed(open_line: Line) -> None:
+    resident, other = await waits(open_line), await waits(open_line)
+    broken = ago(minutes=1)
+    await back_dates(resident, promised_at=broken)
+    await open_line.sql("UPDATE wait SET since = :since", since=ago(hours=3))
+    await ticks(open_line)
+    await ticks(open_line)
+    talk = await resident.conversation()
+    assert talk.promised_at is not None
+    assert talk.promised_at > now() + timedelta(hours=2)
+    assert talk.priority == 20
+    said = open_line.city.say("wait_longer", "en", until=open_line.city.moment(talk.promised_at, "en"))
+    assert [t.text for t in await resident.written() if t.payload.get("say") == "wait_longer"] == [said]
+    assert await open_line.count("wait", "overdue_at IS NOT NULL") == 1
+    assert (await other.conversation()).priority == 0
+    async with open_line.database.begin() as session:
+        assert (await handoff.waiting(session))[0].conversation_id == talk.id
+
+
+async def test_who_was_answered_in_time_hears_nothing_of_promises(open_line: Line) -> None:
+    resident = await waits(open_line)
+    await answers(resident)
+    await back_dates(resident, promised_at=ago(minutes=1))
+    before = await resident.reads()
+    await ticks(open_line)
+    assert await resident.reads() == before
+
+
+@pytest.mark.parametrize(("night", "hears"), [("00:00-24:00", False), ("00:00-00:00", True)])
+async def test_no_phone_rings_at_night_for_a_promise(
+    lines: Callable[..., Line], script: Script, city: City, night: str, hears: bool
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    hidden = night.replace("24:00", "23:59:59.999999")
+    line = lines(brain_url=script.url, rasa_url=script.url, city=with_hours(city, ALWAYS, night=hidden))
+    phone, chat = await waits(line, "sms"), await waits(line)
+    for resident in (phone, chat):
+        await back_dates(resident, promised_at=ago(minutes=1))
+    await clock.once(line.writer, line.wakeups)
+    heard = [
+        any(t.payload.get("say") == "wait_longer" for t in await resident.written())
+        for resident in (phone, chat)
+    ]
+    assert heard == [hears, True]
+
+
+def test_a_night_may_go_over_midnight(city: City) -> None:
+    rules = rules_of(with_hours(city, ALWAYS, night="21:00-08:00"))
+    at = [datetime(2026, 11, 27, hour, tzinfo=DUBLIN) for hour in (20, 21, 23, 0, 7, 8, 12)]
+    assert [waiting.at_night(rules, city, moment) for moment in at] == [
+        *(False, True, True, True, True, False, False)
+    ]
+
+
+# An agent gone silent, and what was put aside ------------------------------------------------------
+
+
+async def test_an_agent_gone_silent_gives_the_conversation_back_with_a_word(open_line: Line) -> None:
+    resident = await waits(open_line)
+    await answers(resident)
+    await resident.says("Thank you, and one more thing")
+    owed = ago(minutes=25)
+    await back_dates(resident, unanswered_since=owed, holder_seen_at=ago(minutes=24))
+    await ticks(open_line)
+    talk = await resident.conversation()
+    assert (talk.state, talk.holder, talk.reason, talk.waiting_since) == (
+        State.WAITING,
+        None,
+        "agent_silent",
+        owed,
+    )
+    assert (await resident.reads())[-1].startswith(open_line.city.say("agent_away", "en", name="Maria"))
+    moved = [t for t in await resident.touchpoints() if t.kind == "handoff"][-1]
+    assert (moved.actor, moved.payload["silent"]) == ("system", "Maria")
+    await answers(resident, "I take over.", Viewer("system", "Ahmed"))
+    assert (await resident.conversation()).holder == "Ahmed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unanswered_since": None, "holder_seen_at": MOMENT - timedelta(days=9)},  # owes nothing
+        {"holder_seen_at": "now"},  # is at it
+        {"snoozed_until": "later"},  # has put it aside
+    ],
+)
+async def test_who_owes_nothing_or_is_at_it_keeps_the_conversation(
+    open_line: Line, changes: dict[str, Any]
+) -> None:
+    resident = await waits(open_line)
+    await answers(resident)
+    moment = {"now": now(), "later": now() + timedelta(hours=1)}
+    long_ago = {"unanswered_since": ago(days=2), "holder_seen_at": ago(days=2)}
+    given = {name: moment[value] if isinstance(value, str) else value for name, value in changes.items()}
+    await back_dates(resident, **{**long_ago, **given})
+    await ticks(open_line)
+    assert (await resident.conversation()).holder == "Maria"
+
+
+async def test_nobody_is_called_silent_for_a_night(
+    lines: Callable[..., Line], script: Script, city: City
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    line = lines(brain_url=script.url, rasa_url=script.url, city=with_hours(city, NEVER))
+    resident = await waits(line)
+    await answers(resident)
+    await back_dates(resident, unanswered_since=ago(hours=12), holder_seen_at=ago(hours=12))
+    await ticks(line)
+    assert (await resident.conversation()).holder == "Maria"
+
+
+async def test_what_was_put_aside_comes_back_by_itself(open_line: Line) -> None:
+    resident = await waits(open_line)
+    await answers(resident)
+    await back_dates(resident, snoozed_until=ago(seconds=1), holder_seen_at=ago(hours=2))
+    await ticks(open_line)
+    talk = await resident.conversation()
+    assert (talk.holder, talk.snoozed_until) == ("Maria", None)
+    assert [t.kind for t in await resident.touchpoints()][-1] == "snooze_ended"
+    await ticks(open_line)
+    assert (await resident.conversation()).holder == "Maria"
+
+
+# Who waits and then... -----------------------------------------------------------------------------
+
+
+async def test_every_way_out_of_the_queue_ends_the_wait(open_line: Line) -> None:
+    taken, closed, returned = [await waits(open_line) for _ in range(3)]
+    await answers(taken)
+    async with open_line.database.begin() as session:
+        which = (await closed.conversation()).id
+        await by_hand.resolve_within(session, open_line.writer, which, MARIA, "no_reply")
+        which = (await returned.conversation()).id
+        await by_hand.give_back_within(session, open_line.writer, which, MARIA)
+    rows = await open_line.sql(
+        "SELECT ended, taken_by, first_word_at IS NOT NULL FROM wait WHERE ended IS NOT NULL ORDER BY since"
+    )
+    assert rows == [("taken", "Maria", True), ("closed", None, False), ("returned", None, False)]
+    assert await open_line.count("wait") == 3
+    for resident in (taken, closed, returned):
+        assert (await resident.conversation()).promised_at is None
+
+
+async def test_who_writes_to_a_person_after_hours_is_told_when_they_are_read(
+    lines: Callable[..., Line], script: Script, city: City
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    tomorrow = list(ALWAYS)[(now().astimezone(city.zone).weekday() + 1) % 7]
+    closed = with_hours(city, {**NEVER, tomorrow: ["08:00-18:00"]})
+    line = lines(brain_url=script.url, rasa_url=script.url, city=closed)
+    resident = await waits(line)
+    await answers(resident)
+    opens = line.city.next_opening(now())
+    assert opens is not None
+    said = line.city.say("held_closed", "en", name="Maria", opens=line.city.moment(opens, "en"))
+    assert await resident.says("Are you still there?") == [said]
+    assert await resident.says("Hello?") == []
+
+
+def test_every_hour_of_a_week_has_one_answer_to_whether_somebody_is_there(whole_city: City) -> None:
+    monday = datetime(2026, 11, 23, tzinfo=DUBLIN)
+    for hour in range(7 * 24):
+        at = monday + timedelta(hours=hour)
+        assert (hours.closing(whole_city, at) is not None) == whole_city.is_open(at)
+
+
+def test_rules_of_the_city_are_complete(whole_city: City) -> None:
+    rules = rules_of(whole_city)
+    assert isinstance(rules, Rules)
+    assert [r.key for r in rules.resolutions.values() if r.silent] == ["spam"]
+    for language, key in itertools.product(whole_city.languages, ("wait_longer", "agent_away")):
+        assert key in whole_city.responses[language]
