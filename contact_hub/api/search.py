@@ -8,19 +8,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.api.citizens import Words
 from contact_hub.api.idempotency import CONFLICT, Key, once
 from contact_hub.api.permission import MISSING, Permission
 from contact_hub.api.timelines import Some
-from contact_hub.audit import service as audit
 from contact_hub.citizens.models import ConversationState
 from contact_hub.composition import Parts
 from contact_hub.search import saved
 from contact_hub.search.models import SavedSearch
 from contact_hub.search.query import LONGEST, CannotSearch
-from contact_hub.search.service import Found, Hit, Order, Person, people, search
+from contact_hub.search.service import Found, Hit, Order, Person, noted, people, search
 from contact_hub.search.walking import Filters
 from contact_hub.staff.access import Action, Viewer
 
@@ -165,14 +163,6 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
             gone = await saved.forget(session, _owner(viewer), saved_search)
         if not gone:
             raise HTTPException(404, "There is no such search of yours.")
-
-
-async def noted(session: AsyncSession, viewer: Viewer, found: Found, known: list[Person]) -> None:
-    """Write down that somebody searched, and whose words they were shown; not what they looked for."""
-    await audit.record(session, viewer, "search", shown=len(found.hits) + len(known))
-    seen = [hit.citizen_id for hit in found.hits] + [person.citizen_id for person in known]
-    for citizen_id in dict.fromkeys(seen):
-        await audit.record(session, viewer, "search.shown", citizen_id=citizen_id)
 
 
 def shown(found: Found, known: list[Person]) -> SearchOut:

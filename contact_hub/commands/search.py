@@ -34,9 +34,9 @@ def search(
     """Find what was ever said, and citizens by name, address or phone number; newest first."""
 
     async def work() -> None:
-        from contact_hub.api.search import noted, shown
+        from contact_hub.api.search import shown
         from contact_hub.search.query import CannotSearch
-        from contact_hub.search.service import Order, people
+        from contact_hub.search.service import Order, noted, people
         from contact_hub.search.service import search as find
         from contact_hub.search.walking import Filters
 

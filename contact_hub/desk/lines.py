@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -151,6 +151,18 @@ async def _people(session: AsyncSession, ids: Sequence[uuid.UUID]) -> dict[uuid.
         .join(Address, Address.id == Conversation.address_id)
         .join(Citizen, Citizen.id == Address.citizen_id)
         .where(Conversation.id.in_(ids))
+    )
+    return {row[0]: called(*row[1:]) for row in rows}
+
+
+async def names_of(session: AsyncSession, addresses: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """What the desk calls whoever owns each of these addresses."""
+    if not addresses:
+        return {}
+    rows = await session.execute(
+        select(Address.id, Citizen.id, Citizen.name, Address.channel, Address.value)
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(Address.id.in_(addresses))
     )
     return {row[0]: called(*row[1:]) for row in rows}
 

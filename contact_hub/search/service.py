@@ -11,6 +11,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contact_hub.audit import service as audit
 from contact_hub.citizens.models import Address, Citizen
 from contact_hub.citizens.scope import visible
 from contact_hub.citizens.service import DESK
@@ -161,6 +162,14 @@ async def _hits(session: AsyncSession, ids: Sequence[uuid.UUID], loose: str) -> 
     found = [by_id[identity] for identity in ids if identity in by_id]
     excerpts = await marking.excerpts(session, [row[0] for row in found], loose)
     return [Hit(row[0], row[1], row[2], pieces) for row, pieces in zip(found, excerpts, strict=True)]
+
+
+async def noted(session: AsyncSession, viewer: Viewer, found: Found, known: list[Person]) -> None:
+    """Write down that somebody searched, and whose words they were shown; not what they looked for."""
+    await audit.record(session, viewer, "search", shown=len(found.hits) + len(known))
+    seen = [hit.citizen_id for hit in found.hits] + [person.citizen_id for person in known]
+    for citizen_id in dict.fromkeys(seen):
+        await audit.record(session, viewer, "search.shown", citizen_id=citizen_id)
 
 
 # People ------------------------------------------------------------------------------------------
