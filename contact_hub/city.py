@@ -35,6 +35,7 @@ class City:
     responses: Mapping[str, Mapping[str, str]]
     commands: Mapping[str, Any]
     consent: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what each language asks for
+    flags: Mapping[str, Any] = field(default_factory=dict)  # what makes a conversation look unhappy
 
     @property
     def name(self) -> str:
@@ -170,6 +171,14 @@ class City:
         """Whether the whole message is a provider's word for writing again."""
         return plain(text) in self._provider("provider_opt_in")
 
+    def wants_person(self, text: str) -> bool:
+        """Whether the whole message asks for a person, in one of the city's languages."""
+        return plain(text) in self._person
+
+    @cached_property
+    def _person(self) -> frozenset[str]:
+        return self._all_of("talk_to_human")
+
     def yes_or_no(self, text: str) -> bool | None:
         """Whether the whole message says yes, or no, in one of the city's languages."""
         word = plain(text)
@@ -257,7 +266,7 @@ def load_city(folder: Path) -> City:
         for path in sorted((folder / "responses").glob("*.yml"))
         if path.stem != "commands"
     }
-    commands_file = folder / "responses" / "commands.yml"
+    commands_file, flags_file = folder / "responses" / "commands.yml", folder / "flags.yml"
     consent = {path.stem: _read(path) for path in sorted((folder / "consent").glob("*.yml"))}
     for code, words in consent.items():
         responses[code] = {**responses.get(code, {}), **words.get("texts", {})}
@@ -267,6 +276,7 @@ def load_city(folder: Path) -> City:
         responses,
         _read(commands_file) if commands_file.exists() else {},
         {code: words.get("commands", {}) for code, words in consent.items()},
+        _read(flags_file) if flags_file.exists() else {},
     )
     for key in ("name", "time_zone", "languages", "opening_hours", "emergency"):
         if key not in city.settings:

@@ -61,6 +61,7 @@ class Worker:
         writer = self._writer = Writer(database, city, channels, folder=folder, site_url=site_url)
         closing.idle_after(city)  # a city that is wrong is told at the start, not by the clock
         rules_of(city)
+        _ = writer.flags
         self._chores = {**retention.chores(database, city, folder), **drawing.chores(database, city)}
         self._handlers: dict[Lane, Handler] = {
             Lane.IN: Turns(writer, neighbours, self.wakeups).handle,

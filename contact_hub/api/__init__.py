@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from contact_hub.api import (
     citizens,
     conversations,
+    flags,
     merges,
     privacy,
     rights,
@@ -26,6 +27,9 @@ def router(parts: Parts) -> APIRouter:
     """Routes under /api/v1."""
     routes = APIRouter(prefix="/api/v1", tags=["integrations"], responses=REFUSALS)
     permission = Permission(parts.guard, parts.database)
-    for part in (citizens, merges, timelines, search, privacy, rights, seals, conversations, webhooks):
+    for part in (
+        *(citizens, merges, timelines, search, privacy, rights, seals),
+        *(conversations, flags, webhooks),
+    ):
         part.add(routes, parts, permission)
     return routes

@@ -120,11 +120,13 @@ def kb_check(
 ) -> None:
     """Look for wrong front matter, expired and doubled articles, broken links, missing translations.
 
-    And, with the city's own folder, whether city.yml says how long what is kept and when a talk ends.
+    And, with the city's own folder, whether city.yml says how long what is kept and when a talk ends,
+    and flags.yml what makes somebody look unhappy.
     """
     from bot.commands import kb_check as check
     from contact_hub.city import CityError, load_city
     from contact_hub.composition import city_folder
+    from contact_hub.flags.rules import rules_of
     from contact_hub.journey.closing import idle_after
     from contact_hub.privacy.schedule import schedule_of
     from contact_hub.settings import load_settings
@@ -134,6 +136,7 @@ def kb_check(
             city = load_city(city_folder(load_settings()))
             schedule_of(city)
             idle_after(city)
+            rules_of(city)
         except CityError as error:
             raise fail(str(error)) from None
     check(folder, as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
+from contact_hub.flags.rules import Rules, rules_of
 from contact_hub.handoff import service as handoff
-from contact_hub.journey import continuity, joining, terms, waiting, wishes
+from contact_hub.journey import continuity, joining, terms, waiting, weighing, wishes
 from contact_hub.journey.turn import Reply, Step, Turn
 from contact_hub.journey.waiting import Waiter
 from contact_hub.knowledge import switch
@@ -35,6 +37,7 @@ from contact_hub.timeline.models import Outcome, Touchpoint
 log = structlog.get_logger()
 
 _KEPT_GIVEN_UP = 20
+_HISTORY = 6  # messages by which a follow-up question is understood
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Writer:
     channels: dict[str, Channel]
     folder: Path | None = None  # CIVICLINE_DATA, for the erasure ledger
     site_url: str = ""
+
+    @cached_property
+    def flags(self) -> Rules:
+        """What makes a conversation look unhappy in this city; raises CityError."""
+        return rules_of(self.city)
 
 
 async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
@@ -80,6 +88,8 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             await _change_hands(session, writer, conversation, turn)
             if turn.report is not None:
                 await _report(session, writer, conversation, turn)
+        unhappy = turn.handoff == weighing.UNHAPPY and conversation.state == ConversationState.WAITING
+        await weighing.keep(session, conversation, turn, handed_over=unhappy)
         _remember_rasa(conversation, turn)
         await continuity.remember(session, conversation, turn)
         shown = await terms.add(session, writer.city, turn)
@@ -427,8 +437,9 @@ def _remember_rasa(conversation: Conversation, turn: Turn) -> None:
         conversation.given_up = [*conversation.given_up, str(turn.touchpoint_id)][-_KEPT_GIVEN_UP:]
 
 
-async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
+async def load(session: AsyncSession, task: Claimed, writer: Writer) -> Turn | None:
     """Everything a turn needs to begin, read in one short transaction; None when its message is gone."""
+    city = writer.city
     row = (
         await session.execute(
             select(
@@ -448,6 +459,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         return None
     touchpoint, conversation, address, citizen_language, name, suppressed, informed, off, *seen = row
     language = conversation.language or citizen_language
+    said = await timeline.recent(session, conversation.id, touchpoint.id, after=conversation.read_from)
     turn = Turn(
         touchpoint_id=touchpoint.id,
         conversation_id=conversation.id,
@@ -469,10 +481,8 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         form=conversation.form,
         given_up=list(conversation.given_up),
         history=[
-            {**said, "text": mask(said["text"], SENSITIVE).text}
-            for said in await timeline.recent_words(
-                session, conversation.id, touchpoint.id, after=conversation.read_from
-            )
+            {"role": one.role, "text": mask(one.words, SENSITIVE).text}
+            for one in [one for one in said if one.words][-_HISTORY:]
         ],
         suppressed=suppressed,
         off=frozenset(off or ()),
@@ -481,6 +491,7 @@ async def load(session: AsyncSession, task: Claimed, city: City) -> Turn | None:
         named=name is not None,
     )
     await continuity.recall(session, turn, *seen)
+    await weighing.recall(session, turn, writer.flags, conversation, said, shared=seen[-1])
     await _resolve_choice(session, turn, city)
     return turn
 

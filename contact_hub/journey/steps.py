@@ -21,8 +21,9 @@ from channels.base.contract import Channel, InboundKind, MediaRef
 from channels.base.errors import PermanentFailure, TemporaryFailure
 from contact_hub.city import City
 from contact_hub.database import new_id
+from contact_hub.flags.rules import Rules
 from contact_hub.identity.codes import read as read_code
-from contact_hub.journey import compose, wishes
+from contact_hub.journey import compose, weighing, wishes
 from contact_hub.journey import terms as privacy
 from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question, RasaTurn
 from contact_hub.journey.turn import Choice, Media, Reply, Step, Turn
@@ -53,6 +54,7 @@ class Tools:
     city: City
     neighbours: Neighbours
     channels: dict[str, Channel]
+    flags: Rules
 
 
 StepFunction = Callable[[Turn, Tools], Awaitable[Step | None]]
@@ -63,6 +65,7 @@ async def travel(turn: Turn, tools: Tools) -> None:
     for step in STEPS:
         turn.step = await step(turn, tools)
         if turn.step is not None:
+            weighing.weigh(turn, tools.city, tools.flags)
             privacy.warn(turn, tools.city)
             return
     raise RuntimeError("no step decided the turn")  # respond always does
@@ -292,6 +295,9 @@ async def respond(turn: Turn, tools: Tools) -> Step | None:
         turn.rasa = await _rasa_or_search(turn, tools, _question(turn))
     except NeighbourDown as down:
         log.warning("journey.rasa_away", why=down.why, touchpoint=str(turn.touchpoint_id))
+        if tools.city.wants_person(turn.text):
+            turn.handoff, turn.give_up = "asked", True
+            return Step.HANDED_OFF
         if turn.form is not None and turn.attempts < FORM_PATIENCE_ATTEMPTS:
             raise WaitForRasa(FORM_PATIENCE_DELAY) from None
         turn.give_up = True

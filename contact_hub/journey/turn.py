@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from contact_hub.flags.service import Earlier, Raised
+from contact_hub.flags.signals import Contact
 from contact_hub.journey.neighbours import RasaTurn, Reading
 from contact_hub.privacy.consent import Decision, Purpose
 from contact_hub.privacy.masking import Kind
 from contact_hub.timeline.models import Outcome
+from contact_hub.timeline.service import Said
 
 
 class Step(StrEnum):
@@ -110,6 +114,17 @@ class LeftOpen:
     question_offered: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What came before a turn, as far as it says how its resident feels."""
+
+    said: Sequence[Said] = ()  # in this conversation, oldest first
+    earlier: Sequence[Earlier] = ()  # flags of this conversation
+    contacts: Sequence[Contact] = ()  # of the last weeks, on all channels
+    read_from: uuid.UUID | None = None  # what is older than this touchpoint raises no flag any more
+    department: str | None = None  # whose matter the conversation was so far
+
+
 @dataclass(slots=True)
 class Turn:
     """A message on its way. Steps read and extend it; `effects.apply` makes it true in one transaction."""
@@ -144,6 +159,7 @@ class Turn:
     named: bool = False  # whether the city knows what their account is called
     name: str | None = None  # of a resident who returns, where it is known and may be used
     left_open: LeftOpen | None = None
+    past: Past = field(default_factory=Past)
     choice: dict[str, Any] | None = None
     note: dict[str, Any] = field(default_factory=dict)
     # what shall come of it
@@ -154,6 +170,7 @@ class Turn:
     rasa: RasaTurn | None = None
     fallback: dict[str, Any] | None = None  # what a search found while Rasa was slow
     give_up: bool = False
+    flag: Raised | None = None
     handoff: str | None = None
     urgent: bool = False
     report: dict[str, Any] | None = None

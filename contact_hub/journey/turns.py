@@ -45,7 +45,7 @@ class Turns:
         """Take one message through the journey; raises LeaseLost when the task is somebody else's by now."""
         try:
             async with self.writer.database.begin() as session:
-                turn = await effects.load(session, task, self.writer.city)
+                turn = await effects.load(session, task, self.writer)
         except _DATABASE_AWAY:
             raise
         except Exception as error:
@@ -59,7 +59,7 @@ class Turns:
             return
         structlog.contextvars.bind_contextvars(touchpoint=str(turn.touchpoint_id))
         await self._acknowledge(turn)
-        tools = Tools(self.writer.city, self.neighbours, self.writer.channels)
+        tools = Tools(self.writer.city, self.neighbours, self.writer.channels, self.writer.flags)
         try:
             with metrics.turn_seconds.labels(turn.channel).time():
                 await travel(turn, tools)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 
-from sqlalchemy import Function, cast, func, literal, select, text, update
+from sqlalchemy import Function, and_, cast, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -300,32 +300,57 @@ async def files_of(
 # Reading -----------------------------------------------------------------------------------------
 
 
-async def recent_words(
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something that happened in a conversation a while ago; `words` is cut after 500 characters."""
+
+    id: uuid.UUID
+    role: str  # citizen or bot
+    kind: str
+    words: str
+    answer: str | None  # the id of the answer that it is, or that it judges
+    outcome: str | None  # of an answer: answered, clarified or refused
+    helpful: bool | None  # of a verdict on one
+
+
+async def recent(
     session: AsyncSession,
     conversation_id: uuid.UUID,
     before: uuid.UUID,
-    limit: int = 6,
+    limit: int = 12,
     *,
     after: uuid.UUID | None = None,
-) -> list[dict[str, str]]:
-    """The last things said in a conversation before a touchpoint, oldest first, for follow-up questions.
+) -> list[Said]:
+    """What was last said in a conversation before a touchpoint, and what was thought of it; oldest first.
 
     `after` leaves out what was said up to another touchpoint: a person has dealt with it.
     """
     rows = await session.execute(
-        # A hundred thousand characters said once would otherwise be embedded with every later question.
-        select(Touchpoint.actor, func.left(Touchpoint.text, _REMEMBERED_CHARACTERS))
+        select(
+            Touchpoint.id,
+            Touchpoint.actor,
+            Touchpoint.kind,
+            # A hundred thousand characters said once would otherwise be embedded with every later question.
+            func.left(Touchpoint.text, _REMEMBERED_CHARACTERS),
+            func.coalesce(Touchpoint.payload["answer"]["id"].astext, Touchpoint.payload["answer"].astext),
+            Touchpoint.payload["answer"]["outcome"].astext,
+            Touchpoint.payload["helpful"].as_boolean(),
+        )
         .where(
             Touchpoint.conversation_id == conversation_id,
             Touchpoint.id < before,
             *(() if after is None else (Touchpoint.id > after,)),
-            Touchpoint.text.is_not(None),
-            Touchpoint.direction.in_(("in", "out")),
+            or_(
+                and_(Touchpoint.text.is_not(None), Touchpoint.direction.in_(("in", "out"))),
+                Touchpoint.kind == "rating",
+            ),
         )
         .order_by(Touchpoint.id.desc())
         .limit(limit)
     )
     return [
-        {"role": "citizen" if actor == "citizen" else "bot", "text": words or ""}
-        for actor, words in reversed(rows.all())
+        Said(
+            identity, "citizen" if actor == "citizen" else "bot", kind, words or "", answer, outcome, helpful
+        )
+        for identity, actor, kind, words, answer, outcome, helpful in reversed(rows.all())
     ]

@@ -16,9 +16,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from contact_hub.citizens.models import Conversation
 from contact_hub.citizens.sealed import seal, unseal
+from contact_hub.flags.models import Flag
 from contact_hub.identity.merging import merge
 from contact_hub.identity.models import Suggestion
+from contact_hub.ratings.models import Rating
 from contact_hub.staff import sessions
 from contact_hub.staff.access import ALLOWED, GRANTS, SYSTEM, Action, Scope, Viewer, allows
 from contact_hub.staff.models import Role, Staff
@@ -245,6 +248,8 @@ READS = {
     "/api/v1/citizens/{citizen}/consents": Action.READ,
     "/api/v1/conversations/waiting": Action.QUEUE,
     "/api/v1/conversations/{conversation}": Action.QUEUE,
+    "/api/v1/flags": Action.REVIEW,
+    "/api/v1/ratings": Action.COUNT,
 }
 
 
@@ -264,6 +269,43 @@ async def test_ones_own_citizens_are_shown_to_exactly_those_whose_work_it_is(wor
             else:
                 assert answer.status_code in {401, 403, 404}, (asker.name, route[1])
                 assert not any(secret in answer.text for secret in world.own.secrets)
+
+
+async def test_flags_and_ratings_are_of_citizens_whom_one_may_see(line: Line, world: World) -> None:
+    about = {name: getattr(world, name).ids for name in ("own", "foreign", "sealed")}
+    async with line.database.begin() as session:
+        for ids in about.values():
+            talk = await session.get_one(Conversation, uuid.UUID(ids["conversation"]))
+            of = {"conversation_id": talk.id, "address_id": talk.address_id, "channel": "sms"}
+            said = uuid.UUID(ids["touchpoint"])
+            session.add(Flag(**of, touchpoint_id=said, score=0.7, level="unhappy", signals=[]))
+            session.add(Rating(**of, state="given", score=1))
+    everybody = {about["own"]["citizen"], about["foreign"]["citizen"]}
+    seen = {
+        "supervisor": {about["own"]["citizen"]},
+        "manager": set[str](),
+        "flags:read": everybody,
+        "ratings:read": everybody,
+        "every scope": everybody,
+    }
+    for kind in ("flags", "ratings"):
+        for asker in world.askers:
+            answer = await world.web.get(f"/api/v1/{kind}", headers=asker.head)
+            if answer.status_code != 200:
+                assert answer.status_code in {401, 403, 404}, (asker.name, answer.text)
+                continue
+            assert {found["citizen"] for found in answer.json()[kind]} == seen[asker.name], asker.name
+    for kind in ("flags", "ratings"):
+        pages: list[str] = []
+        before = ""
+        while len(pages) < 5:
+            head = next(asker.head for asker in world.askers if asker.name == "every scope")
+            found = (await world.web.get(f"/api/v1/{kind}?limit=1{before}", headers=head)).json()
+            pages += [one["citizen"] for one in found[kind]]
+            if found["next"] is None:
+                break
+            before = f"&before={found['next']}"
+        assert sorted(pages) == sorted(everybody)
 
 
 async def test_a_reason_lets_an_agent_look_further_but_not_answer_and_not_under_a_seal(

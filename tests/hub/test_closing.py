@@ -40,8 +40,10 @@ async def test_a_talk_in_which_nobody_writes_ends_quietly_and_the_next_message_b
     await rests(ana, 2)
     await clock.once(talking.writer, talking.wakeups)
     ended = await ana.conversation()
-    assert (ended.state, ended.reason) == ("closed", "idle")
+    assert ended.state == "closed"
     assert ended.closed_at is not None
+    (moved,) = [t for t in await ana.touchpoints() if t.kind == "handoff"]
+    assert (moved.payload["reason"], moved.actor) == ("idle", "system")
     assert await ana.reads() == read, "nothing is said"
     await ana.says("And my green bin?")
     first, second = await ana.conversations()
