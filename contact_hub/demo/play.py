@@ -18,7 +18,9 @@ from contact_hub.citizens.models import Address, Citizen, Conversation, Conversa
 from contact_hub.city import City
 from contact_hub.database import new_id, now
 from contact_hub.demo.script import Story, words
-from contact_hub.flags.models import Flag, Reading
+from contact_hub.flags.models import Flag, Level, Reading
+from contact_hub.flags.rules import Rules, Signal, together
+from contact_hub.flags.service import Sign
 from contact_hub.handoff.models import Mention, Wait
 from contact_hub.handoff.rules import PRIORITY
 from contact_hub.knowledge.models import Answer, ArticleVersion, KnowledgeEntry, KnowledgeVersion, Passage
@@ -34,7 +36,9 @@ from contact_hub.timeline.models import Inbound
 
 _TYPING = timedelta(seconds=40)  # what a resident takes for a sentence
 _THINKING = timedelta(seconds=1)  # what the bot takes
-_READS = {"uneasy": 0.45, "unhappy": 0.85}  # how such words read to the model
+_READS = 0.85  # how unhappy words read to the model
+# What the explanations of signs have to be filled in with.
+_TOLD = {"percent": round(100 * _READS), "score": 1, "contacts": 3, "days": 14, "promised": "9:30"}
 
 
 @dataclass
@@ -50,6 +54,7 @@ class Scene:
     at: datetime
     staff: dict[str, Staff]
     holder: str
+    rules: Rules
     conversation: Conversation = field(init=False)
     last_in: uuid.UUID | None = None
     said: str = ""  # the resident's last words
@@ -208,16 +213,16 @@ class Scene:
 
     async def _flag(self, told: dict[str, Any]) -> None:
         assert self.last_in is not None
-        level, why = str(told["level"]), getattr(self.city, "flag_words", str)
-        signals = [
-            {
-                "signal": name,
-                "weight": round(float(told["score"]) / len(told["signals"]), 2),
-                "evidence": str(self.last_in),
-                "words": why(name),
-            }
-            for name in told["signals"]
+        evidence = self.last_in
+        signs = [
+            Sign(sign, self._weight(sign), evidence, self.rules.explain(sign, **_TOLD))
+            for sign in map(Signal, told["signals"])
         ]
+        signals = [sign.written() for sign in signs]
+        score = round(together(sign.weight for sign in signs), 3)
+        level = self.rules.level(score)
+        if level is None:
+            raise ValueError(f"'{self.story.key}': its signs raise no flag")
         raised = self.at + _THINKING
         flag = Flag(
             id=new_id(raised),
@@ -227,10 +232,10 @@ class Scene:
             channel=self.address.channel,
             department=self.conversation.department,
             language=self.language,
-            score=float(told["score"]),
+            score=score,
             level=level,
             signals=signals,
-            handed_over=level == "unhappy",
+            handed_over=level is Level.UNHAPPY,
             raised_at=raised,
         )
         if told.get("dismissed"):
@@ -238,11 +243,14 @@ class Scene:
             flag.dismissed_by, flag.dismissed_why = self.holder, str(told["dismissed"])
         self.session.add(flag)
         reading = await self.session.get(Reading, self.last_in)
-        if reading is not None and "words" in told["signals"]:
-            reading.score = _READS[level]
+        if reading is not None and Signal.WORDS in {sign.signal for sign in signs}:
+            reading.score = _READS
         self.at = raised
         payload = {"flag": str(flag.id), "score": flag.score, "level": level, "signals": signals}
         await self._record("inner", "system", "flag", payload=payload)
+
+    def _weight(self, sign: Signal) -> float:
+        return self.rules.of_words(_READS) if sign is Signal.WORDS else self.rules.weights[sign]
 
     async def _handoff(self, told: str) -> None:
         conversation = self.conversation

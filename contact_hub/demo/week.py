@@ -20,6 +20,7 @@ from contact_hub.database import new_id, now
 from contact_hub.demo.play import Scene
 from contact_hub.demo.script import Script, Story
 from contact_hub.flags.models import DrawnFor, Flag, Review, Verdict
+from contact_hub.flags.rules import rules_of
 from contact_hub.identity import merging
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Origin
@@ -230,9 +231,8 @@ async def _play(
         for name, person in colleagues.items()
         if person.role == Role.AGENT and who.language in person.languages
     ]
-    scene = Scene(
-        session, city, story, who.citizen, address, who.language, at, colleagues, dice.choice(agents)
-    )
+    holder, rules = dice.choice(agents), rules_of(city)
+    scene = Scene(session, city, story, who.citizen, address, who.language, at, colleagues, holder, rules)
     try:
         await scene.play()
     except LookupError as missing:
@@ -279,6 +279,7 @@ async def _judge(session: AsyncSession, dice: random.Random) -> None:
                 flag_id=flag.id,
                 drawn_for=DrawnFor.DISMISSED if flag.dismissed_at else DrawnFor.SAMPLE,
                 drawn_at=flag.raised_at + timedelta(hours=6),
+                day=flag.raised_at.date(),
                 verdict=verdict if judged else None,
                 judged_by="Nuala Byrne" if judged else None,
                 judged_at=flag.raised_at + timedelta(hours=20) if judged else None,
