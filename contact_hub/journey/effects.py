@@ -480,6 +480,7 @@ async def load(session: AsyncSession, task: Claimed, writer: Writer) -> Turn | N
         language_fixed=conversation.language_fixed,
         form=conversation.form,
         given_up=list(conversation.given_up),
+        read_from=conversation.read_from,
         history=[
             {"role": one.role, "text": mask(one.words, SENSITIVE).text}
             for one in [one for one in said if one.words][-_HISTORY:]

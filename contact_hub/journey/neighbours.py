@@ -66,6 +66,7 @@ class Question:
     history: Sequence[dict[str, str]] = ()
     media: Sequence[dict[str, str]] = ()
     given_up: Sequence[str] = ()
+    after: uuid.UUID | None = None  # what was said up to there a person has dealt with
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -137,6 +138,7 @@ class Neighbours:
             "history": list(question.history),
             "media": list(question.media),
             "given_up": list(question.given_up),
+            "after": None if question.after is None else str(question.after),
             "facts": question.facts,
         }
         found = await self._ask("rasa", "/webhooks/civicline/turn", body, seconds)

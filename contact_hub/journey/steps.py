@@ -323,6 +323,7 @@ def _question(turn: Turn) -> Question:
         history=turn.history,
         media=[{"attachment": str(m.file_id), "kind": m.kind} for m in turn.media],
         given_up=turn.given_up,
+        after=turn.read_from,
         facts=turn.facts,
     )
 

@@ -150,6 +150,7 @@ class Turn:
     language_fixed: bool
     form: str | None
     given_up: list[str]
+    read_from: uuid.UUID | None  # what was said up to there a person has dealt with
     history: list[dict[str, str]]
     suppressed: bool
     off: frozenset[str] = frozenset()  # the topics about which the bot is switched off

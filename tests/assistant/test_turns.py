@@ -106,6 +106,20 @@ def test_a_given_up_first_turn_leaves_nothing_behind(resident: Resident) -> None
     assert keys(said) == ["greet"]
 
 
+def test_what_a_person_has_dealt_with_is_forgotten_with_its_form(resident: Resident) -> None:
+    """Touchpoints' ids are in the order in which they were made, as the hub's are."""
+    first, second, marker, third, fourth = (f"01a20000-0000-7000-8000-00000000000{n}" for n in range(5))
+    resident.says("I want to report a problem", touchpoint=first)
+    assert resident.says("pothole", touchpoint=second)["asking"] == "place"
+    said = resident.says("hello", touchpoint=third, after=marker)
+    assert (said["form"], said["unfinished"]) == (None, None)
+    assert keys(said) == ["greet"]
+    said = resident.says("I want to report a problem", touchpoint=fourth, after=marker)
+    assert said["asking"] == "category"
+    last = resident.says("graffiti", touchpoint="01a20000-0000-7000-8000-000000000005", after=marker)
+    assert last["asking"] == "place"
+
+
 @pytest.mark.parametrize("text", ["/restart", '/talk_to_human{"x":1}', "  /greet@1.0", "/", "//cancel"])
 def test_text_is_never_an_intent(resident: Resident, text: str) -> None:
     said = resident.says(text)

@@ -72,6 +72,7 @@ class TurnIn(_Strict):
     history: List[Said] = Field(default_factory=list, max_items=50)
     media: List[Medium] = Field(default_factory=list, max_items=50)
     given_up: List[Name] = Field(default_factory=list, max_items=100)  # type: ignore[valid-type]
+    after: Optional[Name] = None  # type: ignore[valid-type]
     facts: Dict[Text, Any] = Field(default_factory=dict)
 
 

@@ -60,6 +60,7 @@ class Turn:
     history: List[Dict[Text, Any]] = field(default_factory=list)
     media: List[Dict[Text, Any]] = field(default_factory=list)
     given_up: List[str] = field(default_factory=list)
+    after: Optional[str] = None
     facts: Dict[Text, Any] = field(default_factory=dict)
 
     @property
@@ -119,7 +120,7 @@ class Turns(MessageProcessor):
                 kept = await self.trackers.load(turn.conversation, [turn.touchpoint, *turn.given_up])
                 if turn.touchpoint in kept.outcomes:
                     return _repeated(kept.outcomes[turn.touchpoint])
-                tracker = self._undone(kept.tracker, turn.given_up)
+                tracker = self._undone(self._since(kept.tracker, turn.after), turn.given_up)
                 await known
                 outcome = await self._answer(tracker, turn)
                 await self.trackers.keep(
@@ -194,6 +195,18 @@ class Turns(MessageProcessor):
             "entities": [],
             "intent_ranking": parsed.get("intent_ranking", []),
         }
+
+    def _since(self, tracker: DialogueStateTracker, after: Optional[Text]) -> DialogueStateTracker:
+        """Return the tracker without what was said up to a touchpoint, its slots and its form included.
+
+        A person has dealt with that. Touchpoints' ids are in the order in which they were made.
+        """
+        events = list(tracker.events)
+        said = [(at, event) for at, event in enumerate(events) if isinstance(event, UserUttered)]
+        if after is None or not any((event.message_id or "") <= after for _, event in said):
+            return tracker
+        fresh = next((at for at, event in said if (event.message_id or "") > after), len(events))
+        return DialogueStateTracker.from_events(tracker.sender_id, events[fresh:], self.domain.slots)
 
     def _undone(self, tracker: DialogueStateTracker, given_up: Sequence[Text]) -> DialogueStateTracker:
         """Return the tracker as it was before the given-up turns at its end; slots are replayed."""

@@ -164,6 +164,7 @@ async def give_back_within(
     await held.let_go(session, writer, grip)
     await handoff.move(session, talk, State.BOT, holder=None, reason="given back", by=viewer.name)
     words = writer.city.say("handed_back", talk.language)
+    talk.unfinished = None  # a person has seen to it, or knows why not
     talk.read_from = await tell(session, writer, grip, Reply(words, "system", say="handed_back"))
     await write_down(session, grip, "given_back")
     return grip.said
