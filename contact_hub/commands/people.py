@@ -23,6 +23,11 @@ Departments = Annotated[
     list[str] | None, typer.Option("--department", help="A key of city.yml; give the option again for more.")
 ]
 
+Languages = Annotated[
+    list[str] | None,
+    typer.Option("--language", help="They answer in it; give the option again for more. Without: in any."),
+]
+
 
 # Staff -------------------------------------------------------------------------------------------
 
@@ -32,6 +37,7 @@ def staff_add(
     name: str,
     role: Annotated[str, typer.Option(help="agent, supervisor, manager, records or admin")],
     department: Departments = None,
+    language: Languages = None,
 ) -> None:
     """Invite somebody; they choose their password on the link that is printed.
 
@@ -50,9 +56,15 @@ def staff_add(
             if not wanted and role in {Role.AGENT, Role.SUPERVISOR}:
                 wanted = [next(iter(_known(parts.city)))]
             _check(parts.city, wanted)
+            _check_languages(parts.city, language or [])
             try:
                 link = await add_staff(
-                    session, proper_name(name), Role(role), parts.settings.site_url, departments=wanted
+                    session,
+                    proper_name(name),
+                    Role(role),
+                    parts.settings.site_url,
+                    departments=wanted,
+                    languages=language or [],
                 )
             except Refused as refused:
                 raise fail(str(refused), 2) from None
@@ -78,6 +90,7 @@ def staff_list(as_json: Json = False) -> None:
                         "name": person.name,
                         "role": person.role,
                         "departments": person.departments,
+                        "languages": person.languages,
                         "second_factor": person.totp_since is not None,
                         "disabled": person.disabled_at is not None,
                     }
@@ -108,6 +121,24 @@ def staff_departments(
             person = await _person(session, name)
             await change(session, person, departments=department or [])
         typer.echo(f"{person.name} works in: {', '.join(person.departments) or 'no department'}.")
+
+    run(work)
+
+
+@staff.command("languages")
+def staff_languages(
+    name: str, language: Annotated[list[str] | None, typer.Argument(help="Codes such as es.")] = None
+) -> None:
+    """Set in which languages somebody answers; without any they answer in all."""
+
+    async def work() -> None:
+        from contact_hub.staff.service import change
+
+        async with hub() as parts, parts.database.begin() as session:
+            _check_languages(parts.city, language or [])
+            person = await _person(session, name)
+            await change(session, person, languages=language or [])
+        typer.echo(f"{person.name} answers in: {', '.join(person.languages) or 'any language'}.")
 
     run(work)
 
@@ -163,6 +194,12 @@ def _check(city: City, keys: Sequence[str]) -> None:
     for key in keys:
         if key not in _known(city):
             raise fail(f"'{key}' is no department. Choose from {', '.join(_known(city))}.", 2)
+
+
+def _check_languages(city: City, codes: Sequence[str]) -> None:
+    for code in codes:
+        if code not in city.languages:
+            raise fail(f"The city does not speak '{code}'. Choose from {', '.join(city.languages)}.", 2)
 
 
 # Tokens ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from contact_hub.handoff import service as handoff
 from contact_hub.handoff.hours import open_before, open_between
 from contact_hub.handoff.models import Wait
 from contact_hub.handoff.rules import BROKEN_PROMISE, raised, rules_of
-from contact_hub.journey import effects, waiting
+from contact_hub.journey import effects, waiting, weighing
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
@@ -48,6 +48,7 @@ async def renew_promises(writer: Writer) -> Collection[str]:
                 wait.overdue_at = wait.overdue_at or now()
                 went_by = max(went_by, open_between(writer.city, wait.since, broken))
             talk.priority = raised(talk.priority, BROKEN_PROMISE)
+            await weighing.overdue(session, writer.city, writer.flags, talk, broken)
             made = await promises.promise(session, writer.city, rules, talk, at_least=went_by)
             if made.by is not None:
                 language = writer.city.speaks(talk.language)

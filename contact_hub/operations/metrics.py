@@ -40,6 +40,9 @@ webhook_notices = Gauge(
     "civicline_webhook_notices", "Events other systems have not received: waiting, or given up.", ["state"]
 )
 waiting_conversations = Gauge("civicline_waiting_conversations", "Conversations that wait for a person.")
+broken_promises = Gauge(
+    "civicline_broken_promises", "Conversations that wait longer for a person than was promised first."
+)
 provider_gauge = Gauge(
     "civicline_provider_gauge", "What a channel knows of its provider's side.", ["channel", "name"]
 )
@@ -99,4 +102,10 @@ async def read_tables(database: Database) -> None:
             webhook_notices.labels(state).set(notices.get(state, 0))
         waiting_conversations.set(
             await session.scalar(text("SELECT count(*) FROM conversation WHERE state = 'waiting'")) or 0
+        )
+        broken_promises.set(
+            await session.scalar(
+                text("SELECT count(*) FROM wait WHERE ended_at IS NULL AND overdue_at IS NOT NULL")
+            )
+            or 0
         )

@@ -57,12 +57,14 @@ async def _everybody(
         done=done,
         roles=[str(role) for role in Role],
         departments=list(_departments(city).items()),
+        languages=[(code, city.say(f"language_{code}", "en")) for code in city.languages],
         people=[
             {
                 "id": person.id,
                 "name": person.name,
                 "role": person.role,
                 "departments": person.departments,
+                "languages": person.languages,
                 "disabled": person.disabled_at is not None,
                 "totp": person.totp_since is not None,
             }
@@ -71,11 +73,13 @@ async def _everybody(
     )
 
 
-def _fitting(city: City, role: str, departments: list[str]) -> Role:
+def _fitting(city: City, role: str, departments: list[str], languages: list[str]) -> Role:
     if role not in {*Role}:
         raise service.Refused("There is no such role.")
     if unknown := [key for key in departments if key not in _departments(city)]:
         raise service.Refused(f"There is no department {unknown[0]}.")
+    if unknown := [code for code in languages if code not in city.languages]:
+        raise service.Refused(f"The city does not speak {unknown[0]}.")
     return Role(role)
 
 
@@ -92,10 +96,11 @@ def _people(routes: APIRouter, database: Database, guard: Guard, city: City, sit
         name: Annotated[str, Form()] = "",
         role: Annotated[str, Form()] = "",
         departments: Annotated[list[str] | None, Form()] = None,
+        languages: Annotated[list[str] | None, Form()] = None,
     ) -> Response:
         me = await _admin(guard, request, Action.STAFF)
         try:
-            wanted = _fitting(city, role, departments or [])
+            wanted = _fitting(city, role, departments or [], languages or [])
             async with database.begin() as session:
                 link = await service.add_staff(
                     session,
@@ -103,6 +108,7 @@ def _people(routes: APIRouter, database: Database, guard: Guard, city: City, sit
                     wanted,
                     site_url,
                     departments=departments or [],
+                    languages=languages or [],
                     viewer=guard.viewer_of(me),
                 )
         except service.Refused as refused:
@@ -118,14 +124,20 @@ def _accounts(routes: APIRouter, database: Database, guard: Guard, city: City, s
         which: uuid.UUID,
         role: Annotated[str, Form()] = "",
         departments: Annotated[list[str] | None, Form()] = None,
+        languages: Annotated[list[str] | None, Form()] = None,
     ) -> Response:
         me = await _admin(guard, request, Action.STAFF)
         try:
-            wanted = _fitting(city, role, departments or [])
+            wanted = _fitting(city, role, departments or [], languages or [])
             async with database.begin() as session:
                 person = _there(await service.locked(session, which))
                 await service.change(
-                    session, person, role=wanted, departments=departments or [], viewer=guard.viewer_of(me)
+                    session,
+                    person,
+                    role=wanted,
+                    departments=departments or [],
+                    languages=languages or [],
+                    viewer=guard.viewer_of(me),
                 )
         except service.Refused as refused:
             return await _everybody(database, city, me, wrong=str(refused), status=422)

@@ -101,6 +101,7 @@ class Invitation(Base):
     code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     role: Mapped[str]
     departments: Mapped[list[Any]] = mapped_column(default=list)
+    languages: Mapped[list[Any]] = mapped_column(default=list)
     name: Mapped[str | None]
     staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff.id", ondelete="CASCADE"))  # a reset
     expires_at: Mapped[datetime]

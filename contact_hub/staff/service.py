@@ -55,12 +55,16 @@ async def add_staff(
     site_url: str,
     *,
     departments: Sequence[str] = (),
+    languages: Sequence[str] = (),
     viewer: Viewer = SYSTEM,
 ) -> str:
     """Invite somebody; returns the one-time link on which they choose a password."""
-    wanted = sorted(set(departments))
-    link = _link(session, site_url, Invitation(role=role, departments=wanted, name=name))
-    await audit.record(session, viewer, "staff.invited", subject=name, role=role, departments=wanted)
+    wanted, spoken = sorted(set(departments)), sorted(set(languages))
+    invitation = Invitation(role=role, departments=wanted, languages=spoken, name=name)
+    link = _link(session, site_url, invitation)
+    await audit.record(
+        session, viewer, "staff.invited", subject=name, role=role, departments=wanted, languages=spoken
+    )
     return link
 
 
@@ -124,7 +128,14 @@ async def _welcomed(session: AsyncSession, invitation: Invitation, name: str, ke
         known.password_hash = kept
         await sessions.end_all(session, known.id)
         return known
-    return await make(session, name, Role(invitation.role), invitation.departments, password_hash=kept)
+    return await make(
+        session,
+        name,
+        Role(invitation.role),
+        invitation.departments,
+        languages=invitation.languages,
+        password_hash=kept,
+    )
 
 
 async def make(
@@ -133,6 +144,7 @@ async def make(
     role: Role,
     departments: Sequence[str],
     *,
+    languages: Sequence[str] = (),
     password_hash: str | None = None,
     oidc: tuple[str, str] | None = None,
 ) -> Staff:
@@ -144,6 +156,7 @@ async def make(
             name=name,
             role=role,
             departments=list(departments),
+            languages=list(languages),
             password_hash=password_hash,
             oidc_issuer=oidc and oidc[0],
             oidc_subject=oidc and oidc[1],
@@ -204,16 +217,25 @@ async def change(
     *,
     role: Role | None = None,
     departments: Sequence[str] | None = None,
+    languages: Sequence[str] | None = None,
     viewer: Viewer = SYSTEM,
 ) -> None:
-    """Give somebody another role or other departments, from their next click on; raises Refused."""
+    """Give somebody another role, departments or languages, from their next click on; raises Refused."""
     if role is not None and role != staff.role:
         await _keep_an_admin(session, staff)
         staff.role = role
     if departments is not None:
         staff.departments = sorted(set(departments))
+    if languages is not None:
+        staff.languages = sorted(set(languages))
     await audit.record(
-        session, viewer, "staff.changed", subject=staff.name, role=staff.role, departments=staff.departments
+        session,
+        viewer,
+        "staff.changed",
+        subject=staff.name,
+        role=staff.role,
+        departments=staff.departments,
+        languages=staff.languages,
     )
 
 

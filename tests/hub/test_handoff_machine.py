@@ -293,7 +293,7 @@ class Desk(RuleBasedStateMachine):
         which=st.integers(0, 2),
         to=st.integers(0, 2),
     )
-    def people(self, act: str, who: int, which: int, to: int) -> None:
+    def somebody_acts(self, act: str, who: int, which: int, to: int) -> None:
         match act:
             case "claim":
                 work = self._act(who, which, by_hand.claim_within)

@@ -368,7 +368,9 @@ async def test_a_promise_that_is_not_kept_is_noticed_told_once_and_renewed(open_
     talk = await resident.conversation()
     assert talk.promised_at is not None
     assert talk.promised_at > now() + timedelta(hours=2)
-    assert talk.priority == 20
+    assert (talk.priority, talk.reason) == (30, "unhappy")
+    flag = [t for t in await resident.touchpoints() if t.kind == "flag"][-1]
+    assert [sign["signal"] for sign in flag.payload["signals"]] == ["waited_too_long"]
     said = open_line.city.say("wait_longer", "en", until=open_line.city.moment(talk.promised_at, "en"))
     assert [t.text for t in await resident.written() if t.payload.get("say") == "wait_longer"] == [said]
     assert await open_line.count("wait", "overdue_at IS NOT NULL") == 1

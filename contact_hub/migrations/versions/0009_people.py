@@ -265,9 +265,12 @@ def upgrade() -> None:
     )
     op.add_column("staff", sa.Column("languages", JSONB(), nullable=False, server_default="[]"))
     op.alter_column("staff", "languages", server_default=None)
+    op.add_column("invitation", sa.Column("languages", JSONB(), nullable=False, server_default="[]"))
+    op.alter_column("invitation", "languages", server_default=None)
 
 
 def downgrade() -> None:
+    op.drop_column("invitation", "languages")
     op.drop_column("staff", "languages")
     op.drop_index(
         "ix_touchpoint_address_id_kind_id",
