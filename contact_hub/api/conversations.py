@@ -19,6 +19,7 @@ from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import theirs, visible
 from contact_hub.composition import Parts
 from contact_hub.handoff import service as handoff
+from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import by_hand
 from contact_hub.staff.access import Action, Viewer
 
@@ -35,6 +36,8 @@ class WaitingOut(BaseModel):
     priority: int
     language: str | None
     waiting_since: datetime | None
+    promised_at: datetime | None
+    department: str | None
 
 
 class ConversationOut(BaseModel):
@@ -80,7 +83,7 @@ def _reading(routes: APIRouter, parts: Parts, permission: Permission) -> None:
     async def waiting(viewer: Viewer = may_see) -> list[WaitingOut]:
         """Conversations that wait for a person or are held by one, the most urgent first."""
         async with parts.database.begin() as session:
-            found = await handoff.waiting(session, viewer=viewer)
+            found = await handoff.waiting(session, viewer=viewer, rules=rules_of(parts.city))
         return [
             WaitingOut(
                 conversation=w.conversation_id,
@@ -92,6 +95,8 @@ def _reading(routes: APIRouter, parts: Parts, permission: Permission) -> None:
                 priority=w.priority,
                 language=w.language,
                 waiting_since=w.waiting_since,
+                promised_at=w.promised_at,
+                department=w.department,
             )
             for w in found
         ]

@@ -18,10 +18,11 @@ def queue_list(as_json: Json = False) -> None:
     async def work() -> None:
         from dataclasses import asdict
 
+        from contact_hub.handoff.rules import rules_of
         from contact_hub.handoff.service import waiting
 
         async with hub() as parts, parts.database.begin() as session:
-            found = await waiting(session)
+            found = await waiting(session, rules=rules_of(parts.city))
             zone = parts.city.zone
         if as_json:
             show([asdict(line) for line in found])

@@ -66,6 +66,7 @@ class PostgresChatStore:
         self._wakeups = wakeups
         self._inbox = inbox
         self._city = city
+        self._read: dict[str, int] = {}  # how far each session's browser was seen to have read
         self._known: dict[bytes, tuple[str, float]] = {}  # sessions by their token's hash, and until when
 
     async def open_session(
@@ -144,6 +145,11 @@ class PostgresChatStore:
 
     async def feed(self, session: str, after: int, limit: int = 100) -> list[FeedMessage]:
         """Messages with seq > after, oldest first."""
+        if after and self._read.get(session) != after:  # what a browser asks behind, it has
+            await timeline.has_read(self._database, uuid.UUID(session), after)
+            if len(self._read) >= _MOST_KNOWN:
+                self._read.clear()
+            self._read[session] = after
         lines = await timeline.read_feed(self._database, uuid.UUID(session), after, limit)
         files, pressed = await self._beside(lines)
         return [

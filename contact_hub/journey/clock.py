@@ -26,6 +26,7 @@ SWEEPS: Mapping[str, Sweep] = {
     "renew promises": patience.renew_promises,
     "give back silent conversations": patience.give_back_silent,
     "wake what was put aside": patience.wake_snoozed,
+    "tell elsewhere what waits": patience.tell_elsewhere,
 }
 
 

@@ -214,7 +214,9 @@ async def say(
     adapter = writer.channels.get(channel)
     if adapter is not None and adapter.sends_itself:
         # The resident reads a feed in this database: being written is being delivered.
-        await timeline.append_to_feed(session, uuid.UUID(address), touchpoint_id)
+        seq = await timeline.append_to_feed(session, uuid.UUID(address), touchpoint_id)
+        if reply.author == "agent":
+            await timeline.awaits_reading(session, uuid.UUID(address), seq)
         return touchpoint_id
     await outbox.dispatch(
         session,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import ColumnElement, Select, Text, cast, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Conversation, ConversationState
 from contact_hub.citizens.service import SESSION_CHANNELS
 from contact_hub.database import now
@@ -19,8 +21,11 @@ from contact_hub.journey import effects, waiting, weighing
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
+from contact_hub.privacy.consent import Purpose
+from contact_hub.timeline.models import ChatSession
 
 BATCH = 50
+UNREAD = timedelta(minutes=2)  # a browser that is open has fetched an answer long before
 
 
 async def renew_promises(writer: Writer) -> Collection[str]:
@@ -94,6 +99,53 @@ async def wake_snoozed(writer: Writer) -> Collection[str]:
         for talk, address in await session.execute(due):
             await handoff.snooze(session, talk, None, by=None)
             topics |= _news(talk, address)
+    return topics
+
+
+async def tell_elsewhere(writer: Writer) -> Collection[str]:
+    """Tell residents whose browser is closed, and who agreed, at their phone or account that an answer waits.
+
+    Once for all that waits in a session until it is read there, and at no time when a phone may not ring.
+    """
+    if waiting.at_night(rules_of(writer.city), writer.city, now()):
+        return ()
+    topics = set[str]()
+    async with writer.database.begin() as session:
+        rows = await session.execute(
+            select(ChatSession.id, Address.citizen_id)
+            .join(
+                Address,
+                (Address.channel == ChatSession.channel) & (Address.value == cast(ChatSession.id, Text)),
+            )
+            .where(ChatSession.unread_since < now() - UNREAD, ChatSession.noticed_at.is_(None))
+            .order_by(ChatSession.unread_since)
+            .limit(BATCH)
+        )
+        for chat, citizen_id in rows.all():
+            other = await waiting.elsewhere(session, writer.channels, citizen_id)
+            # The conversation before the session, as everywhere.
+            talk = None if other is None else await citizens.open_conversation(session, other)
+            noticed = await session.scalar(
+                update(ChatSession)
+                .where(ChatSession.id == chat, ChatSession.unread_since.is_not(None))
+                .where(ChatSession.noticed_at.is_(None))
+                .values(noticed_at=now())
+                .returning(ChatSession.id)
+            )
+            if noticed is None or other is None or talk is None:
+                continue
+            words = writer.city.say("answer_waits", talk.language, link=writer.site_url)
+            await effects.say(
+                session,
+                writer,
+                talk,
+                Reply(words, "system", say="answer_waits"),
+                channel=other.channel,
+                address=other.value,
+                language=writer.city.speaks(talk.language),
+                purpose=Purpose.ALERTS,
+            )
+            topics |= _news(talk, other)
     return topics
 
 

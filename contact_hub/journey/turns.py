@@ -99,7 +99,7 @@ class Turns:
         async with self.writer.database.begin() as session:
             conversation = await citizens.lock_conversation(session, turn.conversation_id)
             await queue.retry(session, task, wait.delay, "rasa is away", note={"told": True})
-            if not task.payload.get("told"):
+            if not task.payload.get("told") and conversation.state == ConversationState.BOT:
                 words = self.writer.city.say("one_moment", turn.language)
                 await effects.say(
                     session,

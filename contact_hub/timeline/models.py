@@ -114,6 +114,11 @@ class ChatSession(Base):
     """A resident's web-chat session; only the hash of its token is kept."""
 
     __tablename__ = "chat_session"
+    __table_args__ = (
+        Index(
+            "ix_chat_session_unread_since", "unread_since", postgresql_where=text("unread_since IS NOT NULL")
+        ),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     channel: Mapped[str] = mapped_column(default="web_chat")
@@ -122,6 +127,9 @@ class ChatSession(Base):
     last_seq: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=now)
     shared: Mapped[bool] = mapped_column(default=False)  # a device that several people use
+    unread_since: Mapped[datetime | None]  # since when a person's word waits that nobody has fetched
+    unread_seq: Mapped[int | None]  # the last such word
+    noticed_at: Mapped[datetime | None]  # when the resident was told so elsewhere, or could not be
 
 
 class ChatTicket(Base):

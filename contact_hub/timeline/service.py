@@ -169,6 +169,26 @@ async def append_to_feed(session: AsyncSession, chat_session: uuid.UUID, touchpo
     return int(seq)
 
 
+async def awaits_reading(session: AsyncSession, chat_session: uuid.UUID, seq: int) -> None:
+    """Remember that a person's word stands in a chat session until its browser has fetched it."""
+    await session.execute(
+        update(ChatSession)
+        .where(ChatSession.id == chat_session)
+        .values(unread_since=func.coalesce(ChatSession.unread_since, now()), unread_seq=seq)
+    )
+
+
+_READ: LiteralString = """
+    UPDATE chat_session SET unread_since = NULL, unread_seq = NULL, noticed_at = NULL
+    WHERE id = %(session)s AND unread_seq <= %(seq)s
+"""
+
+
+async def has_read(database: Database, chat_session: uuid.UUID, seq: int) -> None:
+    """A browser has every line of its session up to a `seq`."""
+    await database.glance(_READ, session=chat_session, seq=seq)
+
+
 async def feed_seq(session: AsyncSession, touchpoint_id: uuid.UUID) -> int | None:
     """The line a touchpoint has in its chat session."""
     return await session.scalar(select(FeedEntry.seq).where(FeedEntry.touchpoint_id == touchpoint_id))

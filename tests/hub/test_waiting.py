@@ -20,8 +20,12 @@ from contact_hub.database import new_id, now
 from contact_hub.handoff import hours, queue
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import DANGER, MOST, Rules, effective, raised, rules_of, turn_at
+from contact_hub.identity import merging
 from contact_hub.journey import by_hand, clock, waiting
+from contact_hub.privacy import consent
 from contact_hub.staff.access import Viewer
+from tests.contract import recorded
+from tests.fakes import twilio
 from tests.hub.line import Line, Resident, Script, turn
 
 MARIA = Viewer("system", "Maria")
@@ -36,11 +40,16 @@ def with_hours(city: City, opening: dict[str, Any], **handoff: Any) -> City:
 
 
 @pytest.fixture
-async def open_line(lines: Callable[..., Line], script: Script, city: City) -> Line:
+async def open_line(
+    lines: Callable[..., Line], script: Script, city: City, fake_twilio: twilio.FakeTwilio
+) -> Line:
     """A line of a city whose people answer day and night, and whose phones may always ring."""
     script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
     always = with_hours(city, ALWAYS, night="00:00-00:00")
-    return lines(brain_url=script.url, rasa_url=script.url, city=always)
+    given = {"twilio_api_url": fake_twilio.url, "public_url": "http://127.0.0.1:9"}
+    given |= {"twilio_account_sid": twilio.ACCOUNT, "twilio_auth_token": twilio.AUTH_TOKEN}
+    sms = recorded.build("sms", twilio_from=twilio.NUMBER, **given)
+    return lines(brain_url=script.url, rasa_url=script.url, city=always, channels=[sms])
 
 
 async def waits(line: Line, channel: str = "web_chat", language: str = "en") -> Resident:
@@ -517,6 +526,60 @@ async def test_who_writes_to_a_person_after_hours_is_told_when_they_are_read(
     said = line.city.say("held_closed", "en", name="Maria", opens=line.city.moment(opens, "en"))
     assert await resident.says("Are you still there?") == [said]
     assert await resident.says("Hello?") == []
+
+
+async def joined(line: Line, chat: Resident, phone: Resident, *, agrees: bool) -> None:
+    """One person with a browser and a phone, who may or may not want to be told things."""
+    async with line.database.begin() as session:
+        one, other = await phone.place(), await chat.place()
+        await merging.merge(session, one.citizen_id, other.citizen_id, by=MARIA, reason="they said so")
+        if agrees:
+            origin = consent.Origin(other.id, "web_chat")
+            await consent.grant(session, line.city, origin, consent.Purpose.ALERTS, language="en")
+
+
+async def elsewhere(resident: Resident) -> list[str]:
+    return [t.text or "" for t in await resident.written() if t.payload.get("say") == "answer_waits"]
+
+
+async def test_an_answer_in_a_closed_browser_is_told_once_where_the_resident_agreed(open_line: Line) -> None:
+    phone, chat = open_line.texter(), await open_line.visitor()
+    await phone.does(words="hello")
+    await chat.does(words="hello")
+    await joined(open_line, chat, phone, agrees=True)
+    await chat.says("A person please")
+    assert open_line.city.say("wait_elsewhere", "en", channel="text messages") in await told(chat)
+    await answers(chat)
+    await ticks(open_line)
+    assert await elsewhere(phone) == []  # they may be reading it right now
+    await open_line.sql("UPDATE chat_session SET unread_since = unread_since - interval '3 minutes'")
+    await ticks(open_line)
+    await answers(chat, "One more thing.")
+    await ticks(open_line)
+    assert await elsewhere(phone) == [
+        open_line.city.say("answer_waits", "en", link=open_line.writer.site_url)
+    ]
+    last = (await open_line.store.feed(chat.address, 0))[-1]
+    await open_line.store.feed(chat.address, last.seq)
+    assert await open_line.sql("SELECT unread_since, unread_seq, noticed_at FROM chat_session") == [
+        (None, None, None)
+    ]
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_who_reads_it_or_did_not_agree_is_told_nothing_elsewhere(open_line: Line, agrees: bool) -> None:
+    phone, chat = open_line.texter(), await open_line.visitor()
+    await phone.does(words="hello")
+    await chat.does(words="hello")
+    await joined(open_line, chat, phone, agrees=agrees)
+    await chat.says("A person please")
+    await answers(chat)
+    if agrees:
+        last = (await open_line.store.feed(chat.address, 0))[-1]
+        await open_line.store.feed(chat.address, last.seq)
+    await open_line.sql("UPDATE chat_session SET unread_since = unread_since - interval '3 minutes'")
+    await ticks(open_line)
+    assert await elsewhere(phone) == []
 
 
 def test_every_hour_of_a_week_has_one_answer_to_whether_somebody_is_there(whole_city: City) -> None:

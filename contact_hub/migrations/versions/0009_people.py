@@ -263,6 +263,7 @@ def upgrade() -> None:
         ["address_id", "kind", "id"],
         postgresql_where=sa.text("kind <> 'text'"),
     )
+    _add_unread()
     op.add_column("staff", sa.Column("languages", JSONB(), nullable=False, server_default="[]"))
     op.alter_column("staff", "languages", server_default=None)
     op.add_column("invitation", sa.Column("languages", JSONB(), nullable=False, server_default="[]"))
@@ -272,6 +273,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("invitation", "languages")
     op.drop_column("staff", "languages")
+    _drop_unread()
     op.drop_index(
         "ix_touchpoint_address_id_kind_id",
         table_name="touchpoint",
@@ -327,3 +329,26 @@ def downgrade() -> None:
     op.drop_table("draft_article")
     op.drop_index("uq_bot_switch_off", table_name="bot_switch", postgresql_where=sa.text("on_at IS NULL"))
     op.drop_table("bot_switch")
+
+
+def _add_unread() -> None:
+    op.add_column("chat_session", sa.Column("unread_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("chat_session", sa.Column("unread_seq", sa.Integer(), nullable=True))
+    op.add_column("chat_session", sa.Column("noticed_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_chat_session_unread_since",
+        "chat_session",
+        ["unread_since"],
+        postgresql_where=sa.text("unread_since IS NOT NULL"),
+    )
+
+
+def _drop_unread() -> None:
+    op.drop_index(
+        "ix_chat_session_unread_since",
+        table_name="chat_session",
+        postgresql_where=sa.text("unread_since IS NOT NULL"),
+    )
+    op.drop_column("chat_session", "noticed_at")
+    op.drop_column("chat_session", "unread_seq")
+    op.drop_column("chat_session", "unread_since")
