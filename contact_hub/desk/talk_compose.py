@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.gsm7 import economical, segments
+from contact_hub.citizens.models import ConversationState
 from contact_hub.database import now
 from contact_hub.desk import talk_screen as screen
 from contact_hub.desk.room import Room
@@ -120,7 +121,7 @@ async def composer_of(
     words: str | None = None,
     wrong: str = "",
     suggested: Suggested | None = None,
-    tab: str = "reply",
+    tab: str = "",
     note: str = "",
     note_wrong: str = "",
 ) -> Composer:
@@ -146,6 +147,6 @@ async def composer_of(
         wrong=wrong,
         note=note,
         note_wrong=note_wrong,
-        tab=tab,
+        tab=tab or ("reply" if here.mine or here.conversation.state != ConversationState.AGENT else "note"),
         placeholder=f"Write in {name}",
     )

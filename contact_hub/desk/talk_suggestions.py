@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,13 @@ from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Direction, Touchpoint
 
 LONGEST = 500  # characters of a question
-MOST = 4
+MOST = 3
+_NO_QUESTIONS = frozenset(
+    {
+        *("greet", "goodbye", "thank", "affirm", "deny", "help", "talk_to_human", "complain", "rate_service"),
+        *("stop_messages", "start_messages", "change_language", "link_channel"),
+    }
+)
 _QUESTION = 12  # characters below which a message is no question: "ok", "hello?"
 
 
@@ -58,7 +65,9 @@ async def question_of(session: AsyncSession, here: Here) -> tuple[str, list[dict
             .limit(8)
         )
     ).all()
-    found = next((row for row in said if len(row.text.strip()) >= _QUESTION), said[0] if said else None)
+    asides = await _asides(session, [row.id for row in said])
+    told = [row for row in said if row.id not in asides]
+    found = next((row for row in told if len(row.text.strip()) >= _QUESTION), None) or next(iter(said), None)
     if found is None:
         return "", []
     history = [
@@ -66,6 +75,16 @@ async def question_of(session: AsyncSession, here: Here) -> tuple[str, list[dict
         for one in await timeline.recent_words(session, here.id, found.id)
     ]
     return mask(found.text, SENSITIVE).text[:LONGEST], history
+
+
+async def _asides(session: AsyncSession, said: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of some messages the assistant took for something else than a question."""
+    rows = await session.execute(
+        select(Touchpoint.in_reply_to, Touchpoint.payload["understood"]["intent"].astext).where(
+            Touchpoint.in_reply_to.in_(said), Touchpoint.direction == Direction.OUT
+        )
+    )
+    return {about for about, intent in rows if about is not None and intent in _NO_QUESTIONS}
 
 
 async def suggest(

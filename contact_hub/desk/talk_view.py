@@ -92,6 +92,8 @@ class Frame:
     may_note: bool
     may_link: bool
     may_assign: bool
+    may_pass: bool  # nobody else has it in hand, or the viewer may take it from them
+    held_by: str  # a colleague who is answering
     reason: str
     channel: str
     show: str
@@ -176,6 +178,7 @@ async def frame(
     channels = dict.fromkeys(place.channel for place in places if place.channel != DESK)
     assigns = here.answers and allows(here.viewer, Action.ASSIGN)
     ours = departments(city)
+    held_by = "" if here.mine or here.conversation.state != "agent" else here.conversation.holder or ""
     return Frame(
         id=here.id,
         name=here.name,
@@ -185,6 +188,8 @@ async def frame(
         may_note=allows(here.viewer, Action.NOTE),
         may_link=allows(here.viewer, Action.LINK),
         may_assign=assigns,
+        may_pass=assigns or not held_by,
+        held_by=held_by,
         reason=here.viewer.reason or "",
         channel=asked.channel,
         show=asked.show,

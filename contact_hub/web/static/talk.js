@@ -53,6 +53,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("htmx:before:swap", (event) => {
   const { ctx, tasks } = event.detail;
+  talk.following = atEnd(); // now, not when the last scrolling was told of
   for (const task of tasks) {
     // A stream that was interrupted may bring a line again.
     if (task.target === talk.lines) {
@@ -95,6 +96,13 @@ document.addEventListener("htmx:after:swap", (event) => {
   }
   dress();
   count();
+});
+
+// htmx looks through the page on a timer of its own, which may run before its extension has come: then
+// nothing listens to the stream. This timer was set later, so it runs later.
+setTimeout(() => {
+  const live = talk.at("live");
+  if (live && !live._htmx) htmx.process(live);
 });
 
 talk.at("live")?.addEventListener("over", () => {

@@ -1,0 +1,159 @@
+"""People at the desk, each in a browser of their own, and residents who write to them."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+from tests.browser.conftest import DESKTOP, PATIENCE
+from tests.whole import WholeLine
+
+PASSWORD = "a long passphrase for the desk 7"
+DEPARTMENTS = ("contact_centre", "waste", "roads")
+
+
+@dataclass
+class Clerk:
+    """Somebody who is signed in at the desk."""
+
+    name: str
+    page: Page
+    context: BrowserContext
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def field(self) -> Locator:
+        """Where a reply is written."""
+        return self.page.locator("#words")
+
+    @property
+    def lines(self) -> Locator:
+        """What stands in the history."""
+        return self.page.locator("#lines .line")
+
+    def opens(self, talk: str) -> None:
+        """Go to a conversation and wait until it is live."""
+        with self.page.expect_response(re.compile(f"/desk/c/{talk}/live")):
+            self.page.goto(f"/desk/c/{talk}")
+
+
+Sit = Callable[..., Clerk]
+
+
+@pytest.fixture
+def sit(browser: Browser, line: WholeLine) -> Iterator[Sit]:
+    """Gives a function that signs somebody new in; at the end no page may have complained."""
+    clerks: list[Clerk] = []
+
+    def signed_in(name: str, *, role: str = "agent", allow: tuple[str, ...] = (), **more: Any) -> Clerk:
+        name = f"{name} {secrets.token_hex(2)}"
+        given = [part for key in DEPARTMENTS for part in ("--department", key)]
+        told = line.civicline("staff", "add", name, "--role", role, *given)
+        link = re.search(r"/staff/welcome\S+", told.stdout)
+        assert link is not None, told.stdout + told.stderr
+        context = browser.new_context(base_url=line.base_url, **({"viewport": DESKTOP} | more))
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        clerk = Clerk(name, page, context)
+
+        def complain(words: str) -> None:
+            if not any(known in words for known in allow):
+                clerk.complaints.append(words)
+
+        page.on("console", lambda note: complain(note.text) if note.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: complain(str(error)))
+        page.on("dialog", lambda dialog: (complain(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.goto(link[0])
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Begin").click()
+        page.get_by_role("status").wait_for()
+        page.goto("/staff/login?next=/desk")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/desk")
+        clerks.append(clerk)
+        return clerk
+
+    yield signed_in
+    for clerk in clerks:
+        clerk.context.close()
+    assert [complaint for clerk in clerks for complaint in clerk.complaints] == []
+
+
+@dataclass
+class Chatter:
+    """A resident on the web chat, asked over HTTP."""
+
+    line: WholeLine
+    token: str
+    sent: int = 0
+
+    def says(self, words: str) -> None:
+        self.sent += 1
+        body = {"text": words, "client_id": f"m{self.sent}-{time.time_ns()}"}
+        ask(self.line, "/channels/web_chat/messages", body, self.token)
+
+    def reads(self, after: int = 0) -> list[dict[str, Any]]:
+        """What stands in their chat."""
+        found = ask(self.line, f"/channels/web_chat/messages?after={after}", None, self.token)
+        messages: list[dict[str, Any]] = found["messages"]
+        return messages
+
+    def waits_for(self, words: str, seconds: float = 20) -> dict[str, Any]:
+        """The message with these words, once it is there."""
+        until = time.monotonic() + seconds
+        after, seen = 0, []
+        while time.monotonic() < until:
+            path = f"/channels/web_chat/messages?after={after}&wait=5"
+            for message in ask(self.line, path, None, self.token)["messages"]:
+                seen.append(message["text"])
+                after = message["seq"]
+                if words in message["text"]:
+                    return dict(message)
+        raise AssertionError(f"{words!r} is not among {seen}")
+
+
+def ask(line: WholeLine, path: str, body: dict[str, Any] | None, token: str = "") -> dict[str, Any]:
+    """One request of the web chat's."""
+    head = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(f"{line.base_url}{path}", data, head), timeout=40) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def chatter(line: WholeLine, language: str = "en") -> Chatter:
+    """Somebody new on the web chat."""
+    return Chatter(line, ask(line, "/channels/web_chat/sessions", {"language": language})["token"])
+
+
+def unhappy(
+    line: WholeLine, words: str = "I want to talk to a person please", language: str = "en"
+) -> tuple[Chatter, str]:
+    """A resident who waits for a person, and the id of their conversation."""
+    before = {one["conversation_id"] for one in queue(line)}
+    resident = chatter(line, language)
+    resident.says(words)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        new = [one["conversation_id"] for one in queue(line) if one["conversation_id"] not in before]
+        if new:
+            return resident, str(new[0])
+    raise AssertionError("nobody waits")
+
+
+def queue(line: WholeLine) -> list[dict[str, Any]]:
+    """Who waits, as the command line says."""
+    found: list[dict[str, Any]] = json.loads(line.civicline("queue", "list", "--json").stdout)
+    return found
