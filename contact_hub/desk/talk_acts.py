@@ -22,6 +22,8 @@ from contact_hub.desk.talk_compose import composer_of
 from contact_hub.desk.talk_room import Here, enter, refuse, seat_at
 from contact_hub.desk.talk_view import Asked, identity_of
 from contact_hub.desk.talk_writing import Whole, back, by_htmx
+from contact_hub.flags import service as flags
+from contact_hub.flags.models import Flag
 from contact_hub.journey import by_hand
 from contact_hub.journey.by_hand import CannotDo
 from contact_hub.privacy import redaction
@@ -238,3 +240,29 @@ def _mending(routes: APIRouter, room: Room, acts: Acts) -> None:
             return (f"talk:{which}", "desk")
 
         return await acts.do(request, which, "removed", work, action=Action.NOTE)
+
+    @routes.post("/c/{which}/flags/{flag}/dismiss")
+    async def dismiss(
+        request: Request,
+        which: uuid.UUID,
+        flag: uuid.UUID,
+        why: Annotated[str, Form(max_length=500)] = "",
+    ) -> Response:
+        """Take a flag of this resident's away; a manager judges whether that was right."""
+
+        async def work(session: AsyncSession, here: Here) -> tuple[str, ...]:
+            theirs = await session.scalar(
+                select(Flag.id)
+                .join(Address, Address.id == Flag.address_id)
+                .where(Flag.id == flag, Address.citizen_id == here.citizen.id)
+            )
+            if theirs is None:
+                return await refuse(room, here.viewer, flag)
+            reason = " ".join(why.replace("\x00", "").split())
+            if len(reason) < 5:
+                raise CannotDo("Say in a few words why the flag is wrong.")
+            if not await flags.dismiss(session, flag, here.viewer, reason):
+                raise CannotDo("This flag was taken away already.")
+            return (f"talk:{which}", "desk")
+
+        return await acts.do(request, which, "dismissed", work)

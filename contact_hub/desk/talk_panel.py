@@ -132,7 +132,7 @@ async def panel_of(session: AsyncSession, here: Here, city: City) -> Panel:
     flags = await _flags(session, here, city)
     evidence: dict[str, list[str]] = {}
     for flag in flags:
-        for words, _, touchpoint in flag.signals:
+        for words, _, touchpoint in () if flag.dismissed else flag.signals:
             evidence.setdefault(touchpoint, []).append(words)
     return Panel(
         places=await _places(session, here, city),

@@ -20,6 +20,7 @@ from contact_hub.timeline.models import Direction, Touchpoint
 
 LONGEST = 500  # characters of a question
 MOST = 3
+_REMEMBERED = 6  # messages before a question, as the assistant's own search takes them
 _NO_QUESTIONS = frozenset(
     {
         *("greet", "goodbye", "thank", "affirm", "deny", "help", "talk_to_human", "complain", "rate_service"),
@@ -71,8 +72,9 @@ async def question_of(session: AsyncSession, here: Here) -> tuple[str, list[dict
     if found is None:
         return "", []
     history = [
-        {**one, "text": mask(one["text"], SENSITIVE).text}
-        for one in await timeline.recent_words(session, here.id, found.id)
+        {"role": one.role, "text": mask(one.words, SENSITIVE).text}
+        for one in await timeline.recent(session, here.id, found.id, limit=_REMEMBERED)
+        if one.words
     ]
     return mask(found.text, SENSITIVE).text[:LONGEST], history
 

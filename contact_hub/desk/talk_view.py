@@ -30,7 +30,7 @@ SHOWS: Mapping[str, tuple[str, Sequence[str]]] = {
         ("text", "photo", "voice", "document", "location", "contact", "button", "edit", "unsupported"),
     ),
     "notes": ("Notes", ("note",)),
-    "flags": ("Flags and ratings", ("flag", "rating")),
+    "flags": ("Flags and ratings", ("flag", "flag_dismissed", "rating")),
     "events": (
         "What happened",
         (

@@ -163,11 +163,12 @@ def _flag(event: Event, city: City) -> Happened:
         for one in (signals if isinstance(signals, list) else [])
         if isinstance(one, dict)
     )
-    if payload.get("dismissed") or payload.get("why"):
-        by = _word(payload, "by")
-        details = (("why", _word(payload, "why")),) if payload.get("why") else ()
-        return Happened(f"Flag taken away{f' by {by}' if by else ''}", details)
     return Happened(f"{level}{shown}", tone="bad", signals=found)
+
+
+def _dismissed(event: Event, city: City) -> Happened:
+    by, why = _word(event.payload, "by"), _word(event.payload, "why")
+    return Happened(f"{by or 'A colleague'} took a flag away", (("why", why),) if why else ())
 
 
 def _rating(event: Event, city: City) -> Happened:
@@ -234,6 +235,7 @@ def _other(event: Event, city: City) -> Happened:
 _TELL: Mapping[str, Callable[[Event, City], Happened]] = {
     "handoff": _handoff,
     "flag": _flag,
+    "flag_dismissed": _dismissed,
     "rating": _rating,
     "report": _report,
     "consent": _consent,

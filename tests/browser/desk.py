@@ -12,7 +12,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page
 
 from tests.browser.conftest import DESKTOP, PATIENCE
 from tests.whole import WholeLine
@@ -71,7 +71,12 @@ def sit(browser: Browser, line: WholeLine) -> Iterator[Sit]:
 
         page.on("console", lambda note: complain(note.text) if note.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: complain(str(error)))
-        page.on("dialog", lambda dialog: (complain(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+        def dismiss(dialog: Dialog) -> None:
+            complain(f"dialog: {dialog.message}")
+            dialog.dismiss()
+
+        page.on("dialog", dismiss)
         page.goto(link[0])
         page.get_by_label("Name").fill(name)
         page.get_by_label("Password").fill(PASSWORD)

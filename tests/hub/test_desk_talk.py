@@ -18,6 +18,7 @@ from channels.base.contract import InboundKind
 from contact_hub.citizens.sealed import seal
 from contact_hub.database import new_id
 from contact_hub.desk.talk_acts import snoozed_until
+from contact_hub.flags.models import Flag
 from contact_hub.identity.models import Likeness
 from contact_hub.identity.suggestions import note
 from contact_hub.journey.by_hand import CannotDo
@@ -242,9 +243,11 @@ async def test_a_pressed_button_shows_its_title(line: Line, ada: Colleague, resi
             payload={"buttons": [{"id": button_id(offer, 1), "title": "Yes, it did", "meaning": {}}]},
         )
     await resident.does(InboundKind.BUTTON, payload={"button": button_id(offer, 1)})
-    page = words_of((await ada.get(await path_of(resident))).text)
-    assert page.count("Yes, it did") == 2
-    assert re.search(r"pressed \d\d:\d\d Web chat Yes, it did", page)
+    page = (await ada.get(await path_of(resident))).text
+    assert words_of(page).count("Yes, it did") == 2
+    pressed = re.search(r'<span class="kind">pressed</span>.*?<p class="words"[^>]*>(.*?)</p>', page, re.S)
+    assert pressed is not None
+    assert pressed[1] == "Yes, it did"
 
 
 class Elements(HTMLParser):
@@ -295,6 +298,7 @@ PAYLOADS: dict[str, Callable[[str], dict[str, Any]]] = {
     "unsupported": lambda s: {"raw": s},
     "note": lambda s: {"by": s},
     "flag": lambda s: {"level": s, "score": 0.9, "signals": [{"signal": s, "words": s, "evidence": s}]},
+    "flag_dismissed": lambda s: {"flag": s, "by": s, "why": s},
     "handoff": lambda s: {"to": s, "from": s, "holder": s, "reason": s, "why": s, "by": s, "department": s},
     "snooze": lambda s: {"until": s, "by": s},
     "rating": lambda s: {"rating": 1, "comment": s},
@@ -626,3 +630,41 @@ async def test_what_a_text_message_costs_is_said_as_it_is_written(
     assert "text message" not in words_of(
         (await ada.post(f"{await path_of(resident)}/draft", data={"words": "a" * 400}, htmx=True)).text
     )
+
+
+async def test_a_flag_shows_its_evidence_and_is_taken_away_with_a_reason(
+    line: Line, ada: Colleague, resident: Resident
+) -> None:
+    path, said = await path_of(resident), (await resident.touchpoints())[0]
+    signals = [{"signal": "words", "weight": 0.6, "evidence": str(said.id), "words": "The words sound angry"}]
+    async with line.database.begin() as session:
+        place, talk = await resident.place(), await resident.conversation()
+        flag = Flag(
+            id=new_id(),
+            conversation_id=talk.id,
+            address_id=place.id,
+            touchpoint_id=said.id,
+            channel="web_chat",
+            score=0.82,
+            level="unhappy",
+            signals=signals,
+        )
+        session.add(flag)
+    page = (await ada.get(path)).text
+    assert "Unhappy, 82 %" in words_of(page)
+    assert "The words sound angry +0.60 see it" in words_of(page)
+    assert f'data-jump="t-{said.id}"' in page
+    assert "Flagged: The words sound angry" in words_of(page)  # beside the message itself
+    short = await ada.post(f"{path}/flags/{flag.id}/dismiss", data={"why": "no"})
+    assert short.status_code == 409
+    await ada.post(f"{path}/flags/{flag.id}/dismiss", data={"why": "She was joking."})
+    told = words_of((await ada.get(path)).text)
+    assert "Taken away by Ada Byron: She was joking." in told
+    assert "Ada Byron took a flag away" in told
+    assert "Flagged: The words sound angry" not in told
+    again = await ada.post(f"{path}/flags/{flag.id}/dismiss", data={"why": "Once more."})
+    assert "taken away already" in again.text
+    stranger = line.texter("+15551239999")
+    await stranger.does(words="somebody else")
+    other = await ada.post(f"{await path_of(stranger)}/flags/{flag.id}/dismiss", data={"why": "Not theirs."})
+    assert other.status_code == 404
