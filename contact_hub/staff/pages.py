@@ -201,7 +201,7 @@ def _welcome(routes: APIRouter, database: Database, guard: Guard) -> None:
 
     @routes.get("/welcome")
     async def welcome(request: Request, code: str = "") -> Response:
-        return form(code=code)
+        return form(code=code, name=await service.invited_name(database, code))
 
     @routes.post("/welcome")
     async def accept(

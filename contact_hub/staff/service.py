@@ -107,6 +107,15 @@ async def accept_invitation(database: Database, code: str, name: str, password: 
         return staff
 
 
+async def invited_name(database: Database, code: str) -> str:
+    """Whom an unused invitation names; empty where it names nobody or does not serve."""
+    async with database.begin() as session:
+        try:
+            return (await _unused(session, code)).name or ""
+        except Refused:
+            return ""
+
+
 async def _unused(session: AsyncSession, code: str) -> Invitation:
     found = await session.scalar(
         select(Invitation)

@@ -71,6 +71,18 @@ async def is_in(browser: httpx.AsyncClient) -> bool:
 # Invitations -----------------------------------------------------------------------------------------
 
 
+async def test_an_invitation_knows_whom_it_is_for_until_it_is_used(
+    line: Line, browser: httpx.AsyncClient
+) -> None:
+    async with line.database.begin() as session:
+        link = await service.add_staff(session, "Ada Byron", Role.AGENT, "https://line.example")
+    code = code_in(link)
+    assert 'value="Ada Byron"' in (await browser.get(f"/staff/welcome?code={code}")).text
+    await browser.post("/staff/welcome", data={"code": code, "name": "Ada Byron", "password": PASSWORD})
+    for wrong in (code, "nonsense", ""):
+        assert "Ada Byron" not in (await browser.get(f"/staff/welcome?code={wrong}")).text
+
+
 async def test_an_invitation_works_once(line: Line, browser: httpx.AsyncClient) -> None:
     link = await service.first_admin_link(line.database, "https://line.example")
     assert link is not None
