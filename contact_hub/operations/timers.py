@@ -39,6 +39,8 @@ _CHORES = {
     "sign_ins": "DELETE FROM oidc_attempt WHERE expires_at < now()",
     "throttle": "DELETE FROM throttle WHERE until < now()",
     "repeated_answers": "DELETE FROM idempotent_answer WHERE created_at < now() - interval '1 day'",
+    # What somebody began to write a week ago they will not go on with.
+    "presence": "DELETE FROM presence WHERE seen_at < now() - interval '7 days'",
     "invitations": "DELETE FROM invitation WHERE expires_at < now() - interval '7 days'",
 }
 

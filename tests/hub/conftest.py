@@ -33,10 +33,11 @@ def whole_city() -> City:
 
 @pytest.fixture(scope="session")
 def city(whole_city: City) -> City:
-    """The same city without a notice to show or anything to ask for: an answer stands alone."""
+    """The same city without a notice to show or anything to ask for, and open at any hour of a test's."""
     own = {
         key: value for key, value in whole_city.settings.items() if key not in {"privacy_notice", "consent"}
     }
+    own["opening_hours"] = {day: ["00:00-24:00"] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
     return replace(whole_city, settings=own)
 
 

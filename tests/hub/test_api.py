@@ -202,6 +202,9 @@ async def test_figures_tell_of_the_tables(line: Line, web: httpx.AsyncClient) ->
     assert "civicline_unsettled_inbound 0.0" in figures
     assert 'civicline_queue_depth{lane="in"} 0.0' in figures
     assert "civicline_waiting_conversations 1.0" in figures
+    assert "civicline_broken_promises 0.0" in figures
+    await line.sql("UPDATE wait SET overdue_at = now()")
+    assert "civicline_broken_promises 1.0" in (await web.get("/metrics")).text
     assert phone.address not in figures
 
 

@@ -35,7 +35,8 @@ def at(words: str) -> datetime:
     return datetime.fromisoformat(words).replace(tzinfo=UTC)
 
 
-def test_people_answer_in_the_citys_own_time(city: City) -> None:
+def test_people_answer_in_the_citys_own_time(whole_city: City) -> None:
+    city = whole_city
     # Dublin is an hour ahead of UTC until the last Sunday of October.
     assert city.is_open(at("2026-10-23T07:00"))
     assert not city.is_open(at("2026-10-23T06:59"))
@@ -45,7 +46,8 @@ def test_people_answer_in_the_citys_own_time(city: City) -> None:
     assert not city.is_open(at("2026-10-26T18:00"))
 
 
-def test_the_next_opening_skips_weekends_and_holidays(city: City) -> None:
+def test_the_next_opening_skips_weekends_and_holidays(whole_city: City) -> None:
+    city = whole_city
     assert city.next_opening(at("2026-10-24T13:30")) == at("2026-10-26T08:00")  # over the clock change
     assert city.next_opening(at("2026-03-28T14:00")) == at("2026-03-30T07:00")
     # Christmas falls on a Friday, the day after it on a Saturday; Sunday is always closed.

@@ -477,18 +477,19 @@ async def test_an_admin_looks_after_people(line: Line, browsers: Browsers) -> No
     await hire(line, "Ada", Role.ADMIN)
     admin, other = browsers(), browsers()
     await sign_in(admin, "Ada")
-    invited = await admin.post(
-        "/staff/people", data={"name": "Maria", "role": "agent", "departments": ["waste", "roads"]}
-    )
+    wanted = {"name": "Maria", "role": "agent", "departments": ["waste", "roads"], "languages": ["tr", "en"]}
+    invited = await admin.post("/staff/people", data=wanted)
     (code,) = re.findall(r"code=([\w-]+)", invited.text)
     await other.post("/staff/welcome", data={"code": code, "name": "Maria", "password": PASSWORD})
     await sign_in(other, "Maria")
-    (row,) = await line.sql("SELECT id, role, departments FROM staff WHERE name = 'Maria'")
-    assert (row.role, row.departments) == ("agent", ["roads", "waste"])
+    (row,) = await line.sql("SELECT id, role, departments, languages FROM staff WHERE name = 'Maria'")
+    assert (row.role, row.departments, row.languages) == ("agent", ["roads", "waste"], ["en", "tr"])
     changed = await admin.post(
-        f"/staff/people/{row.id}/change", data={"role": "supervisor", "departments": ["waste"]}
+        f"/staff/people/{row.id}/change",
+        data={"role": "supervisor", "departments": ["waste"], "languages": ["es"]},
     )
     assert changed.status_code == 303
+    assert await line.one("SELECT languages FROM staff WHERE name = 'Maria'") == ["es"]
     assert "supervisor" in (await other.get("/staff")).text, "from the next click on"
     link = (await admin.post(f"/staff/people/{row.id}/reset")).text
     assert not await is_in(other)
@@ -504,7 +505,11 @@ async def test_an_admin_looks_after_people(line: Line, browsers: Browsers) -> No
     (ada,) = await line.sql("SELECT id FROM staff WHERE name = 'Ada'")
     alone = await admin.post(f"/staff/people/{ada.id}/disable")
     assert (alone.status_code, "only admin" in alone.text) == (422, True)
-    for wrong in ({"role": "king"}, {"role": "agent", "departments": "magic"}):
+    for wrong in (
+        {"role": "king"},
+        {"role": "agent", "departments": "magic"},
+        {"role": "agent", "languages": "xx"},
+    ):
         assert (await admin.post("/staff/people", data={"name": "Eve", **wrong})).status_code == 422
     actions = [row.action for row in await line.sql("SELECT action FROM audit ORDER BY number")]
     for action in ("staff.invited", "staff.joined", "staff.changed", "staff.reset", "staff.disabled"):

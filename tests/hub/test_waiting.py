@@ -213,7 +213,8 @@ DUBLIN = ZoneInfo("Europe/Dublin")
 FRIDAY = datetime(2026, 11, 27, 17, tzinfo=DUBLIN)  # open until 18:00, and on Saturday from 09:00 to 13:00
 
 
-def test_opening_time_is_counted_over_nights_and_days_off(city: City) -> None:
+def test_opening_time_is_counted_over_nights_and_days_off(whole_city: City) -> None:
+    city = whole_city
     saturday = datetime(2026, 11, 28, 10, tzinfo=DUBLIN)
     assert hours.open_between(city, FRIDAY, saturday) == timedelta(hours=2)
     assert hours.open_between(city, saturday, FRIDAY + timedelta(days=3)) == timedelta(hours=3 + 9)
