@@ -16,7 +16,7 @@ import typer
 if TYPE_CHECKING:
     from bot.evaluate.files import Progress
 
-app = typer.Typer(help="Measure answers, intents and languages on files.", no_args_is_help=True)
+app = typer.Typer(help="Measure answers, intents, languages and satisfaction on files.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 Data = Annotated[list[Path], typer.Option("--data", help="JSON lines; may be given several times.")]
@@ -115,6 +115,32 @@ def intents(data: Data, as_json: Json = False) -> None:
     )
     rows = [[code or "-", f["accuracy"], f["n"]] for code, f in result["by_language"].items()]
     _table(["language", "accuracy", "sentences"], [["all", result["accuracy"], len(utterances)], *rows])
+
+
+@app.command()
+def satisfaction(data: Data, as_json: Json = False) -> None:
+    """Measure how well dissatisfied turns are told from calm ones at the shipped threshold."""
+    from bot.evaluate import satisfaction as measuring
+    from bot.evaluate.vectors import VectorStore
+    from bot.knowledge.embeddings import Embedder
+    from bot.satisfaction import MODEL
+
+    with _readable(), _progress() as progress:
+        dialogues = measuring.read_dialogues(data)
+        store = VectorStore(Embedder(MODEL), _data() / "brain" / "evaluation.sqlite")
+        result = measuring.measure(dialogues, store, progress)
+        store.close()
+    if as_json:
+        _print_json(result)
+        return
+    names = ("turns", "dissatisfied", "auc", "average_precision", "precision", "recall", "flagged_rate")
+    _table(
+        ["language", "turns", "dissatisfied", "AUC", "AP", "precision", "recall", "flagged"],
+        [
+            [code, *(found[name] for name in names)]
+            for code, found in [("all", result), *result["by_language"].items()]
+        ],
+    )
 
 
 def kb_check(

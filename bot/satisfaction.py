@@ -2,8 +2,11 @@
 
 Everything here is a pure function of the turn and what was said before it. Sentence vectors come
 from the Universal Sentence Encoder alone, whatever EMBEDDING_MODEL names: it reads all the city's
-languages in one space and takes a few milliseconds. docs/decisions/0015-reading-dissatisfaction.md
-holds what was measured.
+languages in one space and takes a few milliseconds.
+
+Two linear heads look at a turn. `plain` knows how people sound who are unhappy; `rejection` knows,
+from what was said before as well, when an answer was not what was wanted. Either may carry a turn
+over the threshold. docs/decisions/0015-reading-dissatisfaction.md holds what was tried.
 """
 
 import json
@@ -20,10 +23,35 @@ from bot.knowledge.embeddings import Vector, Vectors
 
 MODEL = "use"
 WEIGHTS = Path(__file__).parent / "satisfaction.json"
+# From which probability on a turn counts as dissatisfied.
+UNHAPPY_FROM = 0.5
 # How far back a turn is compared with what was said before it.
 LONGEST_HISTORY = 12
 # How much of a turn is looked at; whoever is unhappy says so before that.
 LONGEST_TURN = 1_000
+# What carries a turn over the threshold is one head, not the sum of two that are undecided.
+SHARPNESS = 3.0
+# How much of the earlier turns' rejection adds to a turn's own, and how fast it is forgotten.
+MEMORY = 0.2
+FORGETTING = 0.5
+# Shorter turns ("yes", "Mill Lane") are said twice without asking twice; an ideogram is worth three letters.
+SHORTEST_REPEAT = 12
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What was learned; each head's `from` is the score at which it alone decides."""
+
+    plain: Vector
+    plain_bias: float
+    plain_from: float
+    turn: Vector
+    answer: Vector
+    alike: float
+    last: float
+    rejection_bias: float
+    rejection_from: float
+    repeats_from: float
 
 
 @dataclass(frozen=True)
@@ -65,38 +93,93 @@ def lately(history: Sequence[Mapping[str, Any]]) -> tuple[int, list[tuple[str, s
 def feeling(text: str, history: Sequence[Mapping[str, Any]], vectors: Vectors) -> Feeling:
     """Read a turn; `vectors` holds a row for each text that `words` gives."""
     start, turns = lately(history)
-    earlier = [Said(role, said, row) for (role, said), row in zip(turns, vectors, strict=False)]
-    now = Said("citizen", text, vectors[len(turns)])
-    found = repeated(now, earlier)
-    return Feeling(unhappy(now), None if found is None else Repeats(start + found.turn, found.similarity))
+    said = [
+        Said(role, words, vector)
+        for (role, words), vector in zip([*turns, ("citizen", text)], vectors, strict=True)
+    ]
+    found = repeated(said, weights())
+    place = None if found is None else Repeats(start + found.turn, found.similarity)
+    return Feeling(unhappy(said, weights()), place)
 
 
-def unhappy(now: Said) -> float:
-    """Return how likely a turn is dissatisfied (0-1)."""
-    total = float(model()["bias"]) + float(_head() @ now.vector)
+def unhappy(said: Sequence[Said], learned: Weights) -> float:
+    """Return how likely the last turn, a citizen's, is dissatisfied (0-1)."""
+    plain = learned.plain_bias + float(learned.plain @ said[-1].vector) - learned.plain_from
+    rejects = remembered(rejections(said, learned)) - learned.rejection_from
+    total = float(np.logaddexp(SHARPNESS * plain, rejects))
     return 1 / (1 + math.exp(-float(np.clip(total, -30, 30))))
 
 
-def repeated(now: Said, earlier: Sequence[Said]) -> Repeats | None:
-    """Return the earlier citizen's turn that asks the same as this one, or None."""
-    likeness = [
-        (float(now.vector @ turn.vector), at)
-        for at, turn in enumerate(earlier)
-        if turn.role == "citizen" and turn.text.strip()
-    ]
-    if not likeness:
+def rejections(said: Sequence[Said], learned: Weights) -> list[float]:
+    """Return for each of the citizen's turns how much it rejects what came before."""
+    found = []
+    answer: Vector | None = None
+    earlier: list[Vector] = []
+    for turn in said:
+        if turn.role != "citizen":
+            answer = turn.vector
+            continue
+        score = learned.rejection_bias + float(learned.turn @ turn.vector)
+        if answer is not None:
+            score += float(learned.answer @ answer)
+        if earlier:
+            alike, last = likeness(turn.vector, earlier)
+            score += learned.alike * alike + learned.last * last
+        found.append(score)
+        earlier.append(turn.vector)
+    return found
+
+
+def likeness(vector: Vector, earlier: Sequence[Vector]) -> tuple[float, float]:
+    """Return how like the most alike of the citizen's last six turns is, and how like the last one."""
+    cosines = np.stack(earlier[-LONGEST_HISTORY // 2 :]) @ vector
+    return float(cosines.max()), float(cosines[-1])
+
+
+def remembered(scores: Sequence[float]) -> float:
+    """Return the last score with what is remembered of those before it."""
+    kept: float | None = None
+    for score in scores[:-1]:
+        kept = score if kept is None else FORGETTING * kept + (1 - FORGETTING) * score
+    return scores[-1] + MEMORY * (kept or 0.0)
+
+
+def repeated(said: Sequence[Said], learned: Weights) -> Repeats | None:
+    """Return the earlier citizen's turn that asks the same as the last one, or None."""
+    now = said[-1]
+    if _length(now.text) < SHORTEST_REPEAT:
         return None
-    best, at = max(likeness)
-    return Repeats(at, round(min(best, 1.0), 4)) if best >= float(model()["repeats_from"]) else None
+    alike = [
+        (float(now.vector @ turn.vector), at)
+        for at, turn in enumerate(said[:-1])
+        if turn.role == "citizen" and _length(turn.text) >= SHORTEST_REPEAT
+    ]
+    best, at = max(alike, default=(0.0, 0))
+    return Repeats(at, round(min(best, 1.0), 4)) if best >= learned.repeats_from else None
+
+
+def read_weights(stored: Mapping[str, Any]) -> Weights:
+    """Return the weights of a stored or freshly trained model."""
+    plain, rejection = stored["plain"], stored["rejection"]
+    return Weights(
+        plain=np.asarray(plain["turn"], dtype=np.float32),
+        plain_bias=float(plain["bias"]),
+        plain_from=float(plain["from"]),
+        turn=np.asarray(rejection["turn"], dtype=np.float32),
+        answer=np.asarray(rejection["answer"], dtype=np.float32),
+        alike=float(rejection["alike"]),
+        last=float(rejection["last"]),
+        rejection_bias=float(rejection["bias"]),
+        rejection_from=float(rejection["from"]),
+        repeats_from=float(stored["repeats_from"]),
+    )
 
 
 @cache
-def model() -> dict[str, Any]:
-    """Return the trained weights."""
-    loaded: dict[str, Any] = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    return loaded
+def weights() -> Weights:
+    """Return the shipped weights."""
+    return read_weights(json.loads(WEIGHTS.read_text(encoding="utf-8")))
 
 
-@cache
-def _head() -> Vector:
-    return np.asarray(model()["weights"], dtype=np.float32)
+def _length(text: str) -> int:
+    return sum(3 if "\u3040" <= sign <= "\u9fff" else 1 for sign in text if sign.isalnum())

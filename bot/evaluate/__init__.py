@@ -1,1 +1,1 @@
-"""Measure answers, intents and languages on files, with exactly the code that the bot runs."""
+"""Measure answers, intents, languages and satisfaction on files, with exactly the code that the bot runs."""
