@@ -222,6 +222,16 @@ async def test_only_its_writer_takes_a_reply_back(waiting: Resident, maria: View
     assert len(await held(waiting.line)) == 1
 
 
+async def test_a_reply_is_taken_back_even_when_somebody_closed_the_conversation(
+    waiting: Resident, maria: Viewer, ruth: Viewer
+) -> None:
+    hand = Hand(maria, waiting)
+    await hand.says("One moment", hold=5)
+    await Hand(ruth, waiting).does(by_hand.resolve_within, "solved")
+    (kept,) = await held(waiting.line)
+    assert (await hand.undoes(kept)).words == "One moment"
+
+
 async def test_a_worker_that_dies_over_a_held_reply_neither_loses_nor_doubles_it(
     waiting: Resident, maria: Viewer
 ) -> None:

@@ -22,12 +22,12 @@ from contact_hub.handoff import service as handoff
 from contact_hub.handoff.models import HeldReply, Mention
 from contact_hub.journey import effects
 from contact_hub.journey.effects import Writer
-from contact_hub.journey.hands.grip import CannotDo, Grip, grasp, may_be_written_to, write_down
+from contact_hub.journey.hands.grip import CannotDo, Grip, may_be_written_to, write_down
 from contact_hub.journey.turn import Reply
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, Lane
 from contact_hub.operations.wakeups import Wakeups
-from contact_hub.staff.access import Action, Viewer
+from contact_hub.staff.access import Viewer
 from contact_hub.staff.models import Staff
 from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Touchpoint
@@ -85,7 +85,12 @@ async def undo_within(session: AsyncSession, held_id: uuid.UUID, viewer: Viewer)
     )
     if conversation_id is None:
         raise CannotDo("This reply has left already.")
-    grip = await grasp(session, conversation_id, viewer, Action.ANSWER, closed=True)
+    # Their own words, whosever the conversation is by now: somebody may have closed it meanwhile.
+    try:
+        talk = await citizens.lock_conversation(session, conversation_id)
+    except citizens.ConversationGone:
+        raise CannotDo("The resident's record was erased, and the reply with it.") from None
+    grip = Grip(talk, await session.get_one(Address, talk.address_id), viewer)
     held = await session.get(HeldReply, held_id, populate_existing=True)
     if held is None:  # while we waited for the lock
         raise CannotDo("This reply has left already.")
