@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from contact_hub.city import City
 from contact_hub.database import Database
-from contact_hub.managers import bot_pages, review_pages
+from contact_hub.managers import bot_pages, figure_pages, review_pages
 from contact_hub.staff.guard import Guard
 
 
 def router(database: Database, guard: Guard, city: City) -> APIRouter:
     """The managers' pages."""
     routes = APIRouter(prefix="/managers", include_in_schema=False)
+    figure_pages.add(routes, database, guard, city)
     review_pages.add(routes, database, guard, city)
     bot_pages.add(routes, database, guard, city)
     return routes

@@ -13,11 +13,21 @@ Kind = Literal["text", "count", "share", "minutes", "score"]
 class Hidden(Enum):
     """A figure that is not told."""
 
-    FEW = "fewer than 5"  # it would say something about somebody
+    FEW = "hidden"  # of so few, or it would tell another that is of so few
 
 
 FEW = Hidden.FEW
-Cell = str | int | float | Hidden | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A cell that is of another kind than its column."""
+
+    value: float | Hidden | None
+    kind: Kind
+
+
+Cell = str | int | float | Hidden | Figure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +53,10 @@ class Table:
 
 def shown(cell: Cell, kind: Kind) -> str:
     """A cell in words."""
+    if isinstance(cell, Figure):
+        return shown(cell.value, cell.kind)
     if isinstance(cell, Hidden):
-        return "<5"
+        return cell.value
     if cell is None:
         return "–"
     if isinstance(cell, str):
@@ -56,6 +68,15 @@ def shown(cell: Cell, kind: Kind) -> str:
     if kind == "score":
         return f"{cell:.2f}"
     return f"{cell:,.0f}".replace(",", "\u202f")  # a narrow space, as all of the city's readers know it
+
+
+def plain(cell: Cell) -> str | int | float | None:
+    """A cell as other programs take it: shares from 0 to 1, durations in minutes."""
+    if isinstance(cell, Figure):
+        return plain(cell.value)
+    if isinstance(cell, Hidden):
+        return cell.value
+    return round(cell, 6) if isinstance(cell, float) else cell
 
 
 def duration(minutes: float) -> str:

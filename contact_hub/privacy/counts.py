@@ -8,7 +8,7 @@ Months are UTC's.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -111,11 +111,18 @@ async def add(session: AsyncSession, measure: str, key: str, at: datetime, chann
     )
 
 
-async def monthly(session: AsyncSession, month: date) -> dict[tuple[str, str, str], int]:
-    """The figures of a month by measure, channel and key, whether or not their rows are still there."""
+async def monthly(
+    session: AsyncSession, month: date, only: Collection[str] | None = None
+) -> dict[tuple[str, str, str], int]:
+    """The figures of a month by measure, channel and key, whether or not their rows are still there.
+
+    `only` names the measures that are wanted, where that is not all of them.
+    """
     first, after = _bounds(month)
+    wanted = set(_MEASURES if only is None else only)
     found: dict[tuple[str, str, str], int] = {}
-    for name, measure in _MEASURES.items():
+    for name in sorted(wanted):
+        measure = _MEASURES[name]
         window = f"{measure.time} >= :first AND {measure.time} < :after"
         values: dict[str, Any] = {"first": first, "after": after}
         if name in {"touchpoint", "handoff"}:  # by id as well, for the partitions that need not be read
@@ -125,7 +132,8 @@ async def monthly(session: AsyncSession, month: date) -> dict[tuple[str, str, st
             found[name, channel, key] = found.get((name, channel, key), 0) + n
     kept = text("SELECT measure, channel, key, n FROM kept_count WHERE month = :month")
     for name, channel, key, n in await session.execute(kept, {"month": first.date()}):
-        found[name, channel, key] = found.get((name, channel, key), 0) + n
+        if only is None or name in wanted:
+            found[name, channel, key] = found.get((name, channel, key), 0) + n
     return found
 
 

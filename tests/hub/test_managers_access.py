@@ -13,6 +13,9 @@ __all__ = ["browser", "browsers"]
 
 BOTH = {Role.MANAGER, Role.SUPERVISOR}
 PAGES = {
+    "/managers": BOTH,
+    "/managers/export/overview.csv": BOTH,
+    "/managers/export/reviews.csv": BOTH,
     "/managers/reviews": BOTH,
     "/managers/bot": {Role.MANAGER},
 }

