@@ -94,7 +94,8 @@ class City:
         notice = self.settings.get("privacy_notice")
         if not notice:
             return None
-        key = "consent_notice_sms" if channel == "sms" else "consent_notice"
+        own = f"consent_notice_{channel}"  # on the web nobody is written to who could say STOP
+        key = own if self.has(own) else "consent_notice"
         return self.say(key, language, city=self.name, url=notice["url"]), self.notice_version
 
     def asks_for(self, purpose: str) -> bool:

@@ -171,8 +171,14 @@ async def add(session: AsyncSession, city: City, turn: Turn) -> tuple[str, str] 
     notice = None if turn.informed else city.notice(turn.channel, turn.language)
     if notice is not None:
         first = turn.replies[0]
-        first.words = f"{first.words}\n\n{notice[0]}"
+        first.words = _beside(first.words, notice[0], asks=bool(first.choices))
     return notice
+
+
+def _beside(words: str, notice: str, *, asks: bool) -> str:
+    """The words with the notice below them; a question at their end stays beside its buttons."""
+    said, _, question = words.rpartition("\n\n") if asks else (words, "", "")
+    return "\n\n".join(filter(None, (said, notice, question)))
 
 
 async def _ask(session: AsyncSession, city: City, turn: Turn) -> None:

@@ -19,7 +19,7 @@ from contact_hub.operations.queue import Lane
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Basis, Decision, Purpose, Term
 from tests.contract import recorded
-from tests.hub.line import Line, Resident, Script, found, says, turn
+from tests.hub.line import Line, Resident, Script, found, passage, says, turn
 
 
 @pytest.fixture
@@ -98,6 +98,21 @@ async def test_a_new_version_of_the_notice_is_shown_once_more(
     assert "https://city.example/privacy" in words
     assert "https://city.example/privacy" not in (await chat.says("Hello"))[0]
     assert [term.version for term in await terms(chat)] == [whole_city.notice_version, "2027-01"]
+
+
+async def test_below_an_answer_the_question_stays_beside_its_buttons(
+    chat: Resident, phone: Resident, script: Script
+) -> None:
+    script.on_turn = lambda asked: turn({"answer": found("answered", passage())})
+    for resident in (chat, phone):
+        city = resident.line.city
+        notice, helps = city.notice(resident.channel, "en"), city.say("did_this_help", "en")
+        assert notice is not None
+        await resident.says("When is my recycling collected?")
+        (answer,) = await resident.written()
+        assert answer.text.endswith(f"\n\n{notice[0]}\n\n{helps}")
+    assert "STOP" not in str(chat.line.city.notice("web_chat", "en"))
+    assert "STOP" in str(phone.line.city.notice("sms", "en"))
 
 
 async def test_by_sms_the_notice_rides_in_the_first_answer_and_costs_no_message(phone: Resident) -> None:
