@@ -25,6 +25,7 @@ from contact_hub.staff.service import Scope
 from contact_hub.timeline import reading
 from tests.contract import recorded
 from tests.hub.line import Line, Resident, Script, says, turn
+from tests.hub.looked_after import look_after
 
 MARIA = Viewer("system", "Maria")
 SEEN = "seen the passport"
@@ -407,7 +408,14 @@ async def test_merge_twenty_messages_undo_and_nothing_is_lost_or_on_the_wrong_si
         await tell(anna, f"anna {number}")
         await tell(bela, f"bela {number}")
     assert len(await history(hub, one)) == 22
+    await look_after(bela, "bela")
+    kept = (
+        "SELECT a.citizen_id FROM address a JOIN {} x ON x.address_id = a.id"  # whose a flag or a rating is
+    )
+    tables = ("flag", "reading", "rating", "wait")
+    assert [[row.citizen_id for row in await hub.sql(kept.format(t))] for t in tables] == [[one]] * 4
     await undo(hub, entry)
+    assert [[row.citizen_id for row in await hub.sql(kept.format(t))] for t in tables] == [[two]] * 4
     assert (await whose(anna), await whose(bela)) == (one, two)
     assert await history(hub, one) == ["anna before", *(f"anna {n}" for n in range(10))]
     assert await history(hub, two) == ["bela before", *(f"bela {n}" for n in range(10))]
