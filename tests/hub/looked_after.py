@@ -49,6 +49,7 @@ async def look_after(resident: Resident, words: str) -> uuid.UUID:
                     conversation_id=talk.id,
                     flag_id=flag.id,
                     drawn_for=DrawnFor.DISMISSED,
+                    day=now().date(),
                     verdict=Verdict.RIGHT,
                     why=f"Because of {words}",
                 ),
