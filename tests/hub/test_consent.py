@@ -110,7 +110,7 @@ async def test_below_an_answer_the_question_stays_beside_its_buttons(
         assert notice is not None
         await resident.says("When is my recycling collected?")
         (answer,) = await resident.written()
-        assert answer.text.endswith(f"\n\n{notice[0]}\n\n{helps}")
+        assert (answer.text or "").endswith(f"\n\n{notice[0]}\n\n{helps}")
     assert "STOP" not in str(chat.line.city.notice("web_chat", "en"))
     assert "STOP" in str(phone.line.city.notice("sms", "en"))
 
