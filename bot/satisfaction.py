@@ -6,9 +6,11 @@ languages in one space and takes a few milliseconds.
 
 Two linear heads look at a turn. `plain` knows how people sound who are unhappy; `rejection` knows,
 from what was said before as well, when an answer was not what was wanted. Either may carry a turn
-over the threshold. docs/decisions/0015-reading-dissatisfaction.md holds what was tried.
+over the threshold, and so may a set phrase ("thanks for nothing").
+docs/decisions/0015-reading-dissatisfaction.md holds what was tried.
 """
 
+import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -31,6 +33,9 @@ LONGEST_HISTORY = 12
 LONGEST_TURN = 1_000
 # What carries a turn over the threshold is one head, not the sum of two that are undecided.
 SHARPNESS = 3.0
+# Set phrases ("thanks for nothing") lie so near to their harmless neighbours that no plane parts them: a
+# turn counts as one from a cosine of `stock_from` on, and this is how steeply.
+STOCK_SLOPE = 20.0
 # How much of the earlier turns' rejection adds to a turn's own, and how fast it is forgotten.
 MEMORY = 0.2
 FORGETTING = 0.5
@@ -45,6 +50,8 @@ class Weights:
     plain: Vector
     plain_bias: float
     plain_from: float
+    stock: Vectors  # set phrases, a row each
+    stock_from: float
     turn: Vector
     answer: Vector
     alike: float
@@ -105,8 +112,9 @@ def feeling(text: str, history: Sequence[Mapping[str, Any]], vectors: Vectors) -
 def unhappy(said: Sequence[Said], learned: Weights) -> float:
     """Return how likely the last turn, a citizen's, is dissatisfied (0-1)."""
     plain = learned.plain_bias + float(learned.plain @ said[-1].vector) - learned.plain_from
+    phrase = STOCK_SLOPE * (float((learned.stock @ said[-1].vector).max()) - learned.stock_from)
     rejects = remembered(rejections(said, learned)) - learned.rejection_from
-    total = float(np.logaddexp(SHARPNESS * plain, rejects))
+    total = float(np.logaddexp(SHARPNESS * max(plain, phrase), rejects))
     return 1 / (1 + math.exp(-float(np.clip(total, -30, 30))))
 
 
@@ -165,6 +173,8 @@ def read_weights(stored: Mapping[str, Any]) -> Weights:
         plain=np.asarray(plain["turn"], dtype=np.float32),
         plain_bias=float(plain["bias"]),
         plain_from=float(plain["from"]),
+        stock=unpacked(stored["stock"]["vectors"], len(plain["turn"])),
+        stock_from=float(stored["stock"]["from"]),
         turn=np.asarray(rejection["turn"], dtype=np.float32),
         answer=np.asarray(rejection["answer"], dtype=np.float32),
         alike=float(rejection["alike"]),
@@ -173,6 +183,18 @@ def read_weights(stored: Mapping[str, Any]) -> Weights:
         rejection_from=float(rejection["from"]),
         repeats_from=float(stored["repeats_from"]),
     )
+
+
+def packed(vectors: Vectors) -> str:
+    """Return vectors of length 1 in a byte a number, as text."""
+    return base64.b64encode(np.rint(vectors / np.abs(vectors).max() * 127).astype(np.int8).tobytes()).decode()
+
+
+def unpacked(words: str, width: int) -> Vectors:
+    """Return what `packed` made of vectors, each of length 1 again."""
+    rows = np.frombuffer(base64.b64decode(words), np.int8).reshape(-1, width).astype(np.float32)
+    result: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return result
 
 
 @cache

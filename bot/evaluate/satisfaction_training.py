@@ -42,13 +42,15 @@ SATISFIED_WEIGHT = 0.3
 OTHER_COMMENTS_WEIGHT = 0.3
 ANGRY_COMMENTS_WEIGHT = 0.1
 INTENTS_WEIGHT = 0.5
-# Of these there are few, and they share their words with thanks and with answers to a question.
-KIND_WEIGHTS = {"sarcasm": 4.0, "told_already": 4.0}
+# Examples of these kinds are kept as set phrases as well.
+STOCK_KINDS = {"sarcasm", "told_already"}
 OTHER_COMMENTS, ANGRY_COMMENTS = 6_000, 2_000
 # The share of calm own examples that each head lets pass; plain is the one that the unhappy sound like.
 PLAIN_PASSES, REJECTION_PASSES = 0.975, 0.995
 # From which cosine on a turn asks the same as an earlier one: see docs/measurements.md.
 REPEATS_FROM = 0.7
+# From which cosine on a turn is one of the set phrases; "many thanks" comes as near as 0.85.
+STOCK_FROM = 0.87
 FOLDS = 5
 
 ANGRY = {"anger", "annoyance", "disappointment"}
@@ -66,6 +68,7 @@ class Own:
     weights: np.ndarray[Any, np.dtype[np.float64]]
     groups: list[str]  # translations of one sentence stay in one fold
     languages: list[str]
+    stock: list[bool]  # whether it is a set phrase: sarcasm, or "I already told you"
 
 
 @dataclass(frozen=True)
@@ -87,17 +90,20 @@ class Rated:
 
 def own_examples(folder: Path) -> Own:
     """Return the examples of `satisfaction/` and of the intents."""
-    rows: list[tuple[str, bool, float, str, str]] = []
+    rows: list[tuple[str, bool, float, str, str, bool]] = []
     for path in sorted((folder / "satisfaction").glob("*.yml")):
         for kind, texts in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-            rows += [(text, kind != "calm", 1.0, f"{kind} {at}", path.stem) for at, text in enumerate(texts)]
+            rows += [
+                (text, kind != "calm", 1.0, f"{kind} {at}", path.stem, kind in STOCK_KINDS)
+                for at, text in enumerate(texts)
+            ]
     for path in sorted((folder / "intents").glob("*.yml")):
         for listed in yaml.safe_load(path.read_text(encoding="utf-8"))["nlu"]:
             lines = [line[2:].strip() for line in listed["examples"].split("\n") if line.startswith("- ")]
             complains = listed["intent"] == "complain"
-            rows += [(text, complains, INTENTS_WEIGHT, text, "en") for text in lines]
-    texts, unhappy, weights, groups, languages = zip(*rows, strict=True)
-    return Own(list(texts), np.array(unhappy), np.array(weights), list(groups), list(languages))
+            rows += [(text, complains, INTENTS_WEIGHT, text, "en", False) for text in lines]
+    texts, unhappy, weights, groups, languages, stock = zip(*rows, strict=True)
+    return Own(list(texts), np.array(unhappy), np.array(weights), list(groups), list(languages), list(stock))
 
 
 def read_comments(path: Path, store: VectorStore) -> Comments:
@@ -133,7 +139,8 @@ def train(rated: Sequence[Rated], own: Own, vectors: Vectors, comments: Comments
     """Return the weights as they are stored; `replies` holds an answer of the city for each own example."""
     plain = _train_plain(rated, own, vectors, comments)
     rejection = _train_rejection(rated, comments.emotions)
-    stored = {"plain": plain, "rejection": rejection, "repeats_from": REPEATS_FROM}
+    stock = {"from": STOCK_FROM, "vectors": satisfaction.packed(vectors[own.stock])}
+    stored = {"plain": plain, "stock": stock, "rejection": rejection, "repeats_from": REPEATS_FROM}
     folded = _folds(rated, own, vectors, comments)
     plain["from"] = round(float(np.quantile(folded[~own.unhappy], PLAIN_PASSES)), 4)
     rejection["from"] = 0.0
@@ -282,7 +289,7 @@ def main(
         "transfer": transfer,
         **stored,
     }
-    shown = {name: value for name, value in result.items() if name not in ("plain", "rejection")}
+    shown = {name: value for name, value in result.items() if name not in ("plain", "stock", "rejection")}
     typer.echo(json.dumps(shown, indent=2))
     if write:
         satisfaction.WEIGHTS.write_text(_lines(result), encoding="utf-8")

@@ -55,14 +55,22 @@ def test_ordinary_questions_and_calm_reports_are_left_alone(store: VectorStore) 
 
 
 @pytest.mark.parametrize(
-    "text", ["How often do I have to repeat this", "Danke für gar nichts", "这个机器人一点用都没有"]
+    "text",
+    [
+        "Thanks for nothing",
+        "thanks for nothing!",
+        "I already told you",
+        "Danke für gar nichts",
+        "这个机器人一点用都没有",
+    ],
 )
 def test_sarcasm_and_weariness_are_unhappy(encoder: Embedder, text: str) -> None:
     assert feeling(encoder, text).unhappy >= satisfaction.UNHAPPY_FROM
 
 
 @pytest.mark.parametrize(
-    "text", ["The lamp in my street is broken", "La farola de mi calle está rota", "Thanks, that was helpful"]
+    "text",
+    ["The lamp in my street is broken", "La farola de mi calle está rota", "Thanks a lot!", "Muchas gracias"],
 )
 def test_a_broken_lamp_is_no_unhappiness(encoder: Embedder, text: str) -> None:
     assert feeling(encoder, text).unhappy < satisfaction.UNHAPPY_FROM
