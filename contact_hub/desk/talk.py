@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
@@ -94,7 +95,7 @@ async def whole(
         here="talk",
         wrong=wrong,
         done=done,
-        talk=await talk_view.frame(session, city, here, asked, found.newest, panel.evidence),
+        talk=await talk_view.frame(session, city, here, asked, found.newest, panel.evidence, panel.flag),
         head=screen.head_of(here, city),
         lines=found.lines,
         older=found.older,
@@ -114,7 +115,9 @@ def _pieces(routes: APIRouter, room: Room) -> None:
             here = await enter(room, session, seat, which)
             found = await talk_view.timeline(session, room.city, here, asked)
             panel = await panel_of(session, here, room.city)
-            frame = await talk_view.frame(session, room.city, here, asked, found.newest, panel.evidence)
+            frame = await talk_view.frame(
+                session, room.city, here, asked, found.newest, panel.evidence, panel.flag
+            )
         return part("talk_older.html", talk=frame, lines=found.lines, older=found.older)
 
     @routes.get("/c/{which}/live")
@@ -147,8 +150,9 @@ async def _seen(room: Room, request: Request, which: uuid.UUID, action: Action =
 
 async def _suggested(room: Room, here: Here, q: str) -> Suggested:
     """What is found; no transaction is open while the brain is asked."""
-    history: list[dict[str, str]] = []
-    if not q.strip():
-        async with room.database.begin() as session:
-            q, history = await talk_suggestions.question_of(session, here)
-    return await talk_suggestions.suggest(room, q, language_of(room, here), history)
+    language, typed = language_of(room, here), bool(q.strip())
+    if typed:
+        return replace(await talk_suggestions.suggest(room, q, language), typed=True)
+    async with room.database.begin() as session:
+        q, history = await talk_suggestions.question_of(session, here)
+    return await talk_suggestions.suggest(room, q, language, history)

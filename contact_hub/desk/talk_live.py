@@ -126,7 +126,7 @@ async def _news(session: AsyncSession, room: Room, here: Here, asked: Asked, sho
     city = room.city
     found = await view.timeline(session, city, here, asked)
     panel = await panel_of(session, here, city)
-    frame = await view.frame(session, city, here, asked, found.newest, panel.evidence)
+    frame = await view.frame(session, city, here, asked, found.newest, panel.evidence, panel.flag)
     events, parts = _macros("events.html"), _macros("talk_parts.html")
     pieces: list[str] = []
     fresh = [line for line in found.lines if shown.fresh(line)]
@@ -157,7 +157,7 @@ async def _news(session: AsyncSession, room: Room, here: Here, asked: Asked, sho
     if not pieces:
         return ""
     pushed = event("".join(pieces), identity=str(found.newest))
-    heard = any(line.side == "citizen" and line.look == "message" for line in fresh)
+    heard = any(line.side == "citizen" and line.look == "message" and line.id > shown.after for line in fresh)
     return pushed + (event("", "heard") if heard else "")
 
 

@@ -125,6 +125,12 @@ class Panel:
     language: str
     evidence: dict[str, list[str]] = field(default_factory=dict)  # touchpoint -> what it is evidence of
 
+    @property
+    def flag(self) -> str:
+        """The newest flag that stands, in a word."""
+        standing = next((flag for flag in self.flags if not flag.dismissed), None)
+        return "" if standing is None else f"{standing.level}, {standing.percent} %"
+
 
 async def panel_of(session: AsyncSession, here: Here, city: City) -> Panel:
     """Everything the side shows of a citizen, for whoever may see them."""

@@ -50,6 +50,7 @@ class Suggested:
     question: str
     answers: Sequence[Suggestion] = ()
     trouble: str = ""
+    typed: bool = False  # somebody looks for something: news do not take it from their screen
 
 
 async def question_of(session: AsyncSession, here: Here) -> tuple[str, list[dict[str, str]]]:

@@ -104,6 +104,7 @@ class Frame:
     resolutions: list[tuple[str, str]]
     colleagues: Sequence[Staff] = ()
     evidence: Mapping[str, list[str]] = field(default_factory=dict)
+    flag: str = ""  # the newest one that stands
     shows: Sequence[tuple[str, str]] = tuple((key, name) for key, (name, _) in SHOWS.items())
     snoozes: Sequence[tuple[str, str]] = SNOOZES
 
@@ -172,6 +173,7 @@ async def frame(
     asked: Asked,
     newest: uuid.UUID,
     evidence: Mapping[str, list[str]],
+    flag: str = "",
 ) -> Frame:
     """What the parts of the screen need to know."""
     places = await identity.addresses_of(session, here.citizen.id)
@@ -200,4 +202,5 @@ async def frame(
         resolutions=list(resolutions(city).items()),
         colleagues=await screen.at_the_desk(session) if assigns else (),
         evidence=evidence,
+        flag=flag,
     )

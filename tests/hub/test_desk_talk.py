@@ -651,7 +651,7 @@ async def test_a_flag_shows_its_evidence_and_is_taken_away_with_a_reason(
         )
         session.add(flag)
     page = (await ada.get(path)).text
-    assert "Unhappy, 82 %" in words_of(page)
+    assert words_of(page).count("Unhappy, 82 %") == 2  # above everything, and with its signs at the side
     assert "The words sound angry +0.60 see it" in words_of(page)
     assert f'data-jump="t-{said.id}"' in page
     assert "Flagged: The words sound angry" in words_of(page)  # beside the message itself
