@@ -27,6 +27,7 @@ PRIORITY = {
     "unhappy": 30,
     "agent_silent": 30,  # they had somebody, who then said nothing any more
     "complaint": 20,
+    "rated_low": 20,
     "transferred": 20,  # they have explained it once already
     "unhelpful": 10,
     "assistant_down": 10,

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
-from contact_hub.journey import closing, patience
+from contact_hub.journey import asking, closing, patience
 from contact_hub.journey.effects import Writer
 from contact_hub.operations.wakeups import Wakeups
 
@@ -23,6 +23,8 @@ Sweep = Callable[[Writer], Awaitable[Collection[str]]]
 
 SWEEPS: Mapping[str, Sweep] = {
     "close idle conversations": closing.close_idle,
+    "ask how it was": asking.ask_due,
+    "let questions lapse": asking.lapse,
     "renew promises": patience.renew_promises,
     "give back silent conversations": patience.give_back_silent,
     "wake what was put aside": patience.wake_snoozed,

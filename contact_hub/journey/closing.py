@@ -6,12 +6,12 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import exists, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Conversation, ConversationState
 from contact_hub.city import City, CityError
 from contact_hub.database import now
 from contact_hub.handoff import service as handoff
+from contact_hub.journey import asking
 from contact_hub.journey.effects import Writer
 from contact_hub.operations.queue import Task
 
@@ -50,9 +50,6 @@ async def close_idle(writer: Writer) -> Collection[str]:
             .execution_options(populate_existing=True)
         )
         for conversation in idle.all():
-            await _end(session, conversation)
+            await handoff.move(session, conversation, ConversationState.CLOSED, holder=None, reason=IDLE)
+            await asking.after_close(session, writer.city, conversation)
     return ()
-
-
-async def _end(session: AsyncSession, conversation: Conversation) -> None:
-    await handoff.move(session, conversation, ConversationState.CLOSED, holder=None, reason=IDLE)

@@ -14,6 +14,7 @@ import structlog
 from contact_hub.city import City
 from contact_hub.journey import continuity, wishes
 from contact_hub.journey.neighbours import RasaTurn
+from contact_hub.journey.rating import LOW, thanks
 from contact_hub.journey.turn import Choice, Reply, Step, Turn
 
 log = structlog.get_logger()
@@ -188,7 +189,12 @@ def _request(turn: Turn, city: City, what: str, values: dict[str, Any]) -> Step:
             rating = values.get("rating")
             if isinstance(rating, int) and 1 <= rating <= 5:
                 turn.note["rating"] = rating
-                turn.replies.append(Reply(city.say("rate_thanks", language), say="rate_thanks"))
+                low = rating <= LOW
+                turn.replies.append(
+                    thanks(city, language, rating)
+                    if low
+                    else Reply(city.say("rate_thanks", language), say="rate_thanks")
+                )
             else:
                 turn.replies.append(Reply(city.say("rate_ask", language), say="rate_ask"))
         case _:

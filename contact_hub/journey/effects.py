@@ -20,7 +20,7 @@ from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
 from contact_hub.flags.rules import Rules, rules_of
 from contact_hub.handoff import service as handoff
-from contact_hub.journey import continuity, joining, terms, waiting, weighing, wishes
+from contact_hub.journey import continuity, joining, rating, terms, waiting, weighing, wishes
 from contact_hub.journey.turn import Reply, Step, Turn
 from contact_hub.journey.waiting import Waiter
 from contact_hub.knowledge import switch
@@ -37,6 +37,7 @@ from contact_hub.timeline.models import Outcome, Touchpoint
 log = structlog.get_logger()
 
 _KEPT_GIVEN_UP = 20
+_OWN = frozenset({"erase_ask", "rate_low"})  # questions of our own that a yes or no answers
 _HISTORY = 6  # messages by which a follow-up question is understood
 
 
@@ -90,6 +91,7 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
                 await _report(session, writer, conversation, turn)
         unhappy = turn.handoff == weighing.UNHAPPY and conversation.state == ConversationState.WAITING
         await weighing.keep(session, conversation, turn, handed_over=unhappy)
+        await rating.keep(session, writer.city, writer.flags, conversation, turn)
         _remember_rasa(conversation, turn)
         await continuity.remember(session, conversation, turn)
         shown = await terms.add(session, writer.city, turn)
@@ -495,6 +497,7 @@ async def load(session: AsyncSession, task: Claimed, writer: Writer) -> Turn | N
     )
     await continuity.recall(session, turn, *seen)
     await weighing.recall(session, turn, writer.flags, conversation, said, shared=seen[-1])
+    await rating.recall(session, turn)
     await _resolve_choice(session, turn, city)
     return turn
 
@@ -522,7 +525,7 @@ async def _resolve_choice(session: AsyncSession, turn: Turn, city: City) -> None
             .order_by(Touchpoint.id.desc())
             .limit(1)
         )
-        if not turn.text.strip().isdecimal() and (offer is None or offer.payload.get("say") != "erase_ask"):
+        if not turn.text.strip().isdecimal() and (offer is None or offer.payload.get("say") not in _OWN):
             return  # yes and no answer questions of Rasa's; this one is our own
     else:
         return

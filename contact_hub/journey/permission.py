@@ -12,7 +12,10 @@ from channels.base.errors import PermanentFailure
 from channels.base.spend import Refusal, SpendRules
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Conversation
+from contact_hub.city import City
 from contact_hub.database import now
+from contact_hub.handoff.rules import rules_of
+from contact_hub.journey.waiting import at_night
 from contact_hub.operations.queue import Claimed
 from contact_hub.outbox import service as outbox
 from contact_hub.outbox import spending
@@ -42,6 +45,15 @@ class Stay:
 def too_old(task: Claimed) -> bool:
     """Whether a part has waited for so long that nobody expects it any more."""
     return now() - task.created_at > GIVE_UP_AFTER
+
+
+def unwelcome(city: City, delivery: Delivery, task: Claimed) -> Wait | Stay | None:
+    """Whether a question of ours would ring at night, or comes so late that nobody knows what it is about."""
+    if delivery.purpose != consent.Purpose.SURVEY or delivery.state != DeliveryState.QUEUED:
+        return None
+    if too_old(task):
+        return Stay("it is too late to ask")
+    return Wait(LIMIT_DELAY, "it is night") if at_night(rules_of(city), city, now()) else None
 
 
 async def ask(

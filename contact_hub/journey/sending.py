@@ -119,7 +119,9 @@ class Sending:
             channel = self.writer.channels.get(delivery.channel)
             address = await session.get_one(Address, delivery.address_id)
             uncertain = delivery.state in {DeliveryState.SENDING, DeliveryState.UNCERTAIN}
-            verdict = await permission.ask(session, conversation, delivery, address, channel, task)
+            verdict = permission.unwelcome(self.writer.city, delivery, task) or await permission.ask(
+                session, conversation, delivery, address, channel, task
+            )
             if isinstance(verdict, permission.Wait):
                 if uncertain and channel is not None and channel.uncertain_wait:
                     delivery.state = DeliveryState.UNCERTAIN

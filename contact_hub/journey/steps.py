@@ -23,7 +23,7 @@ from contact_hub.city import City
 from contact_hub.database import new_id
 from contact_hub.flags.rules import Rules
 from contact_hub.identity.codes import read as read_code
-from contact_hub.journey import compose, weighing, wishes
+from contact_hub.journey import compose, rating, weighing, wishes
 from contact_hub.journey import terms as privacy
 from contact_hub.journey.neighbours import NeighbourDown, Neighbours, Question, RasaTurn
 from contact_hub.journey.turn import Choice, Media, Reply, Step, Turn
@@ -122,6 +122,11 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
         turn.handoff, turn.urgent = danger, True
         return Step(danger)
     return None
+
+
+async def survey(turn: Turn, tools: Tools) -> Step | None:
+    """The answer to how satisfied they were: a number that nobody else would understand."""
+    return rating.answered(turn, tools.city)
 
 
 async def link(turn: Turn, tools: Tools) -> Step | None:
@@ -367,7 +372,19 @@ def _without_rasa(turn: Turn, tools: Tools, answer: dict[str, Any] | None) -> St
     return Step.SEARCHED_WITHOUT_RASA
 
 
-STEPS: list[StepFunction] = [terms, screen, link, press, unpack, cover, read, held, switched_off, respond]
+STEPS: list[StepFunction] = [
+    terms,
+    screen,
+    survey,
+    link,
+    press,
+    unpack,
+    cover,
+    read,
+    held,
+    switched_off,
+    respond,
+]
 
 
 def _say(turn: Turn, city: City, key: str, choices: list[Choice] | None = None, **values: object) -> Reply:

@@ -40,6 +40,8 @@ class Step(StrEnum):
     UNLINKED = "unlinked"
     RATED_HELPFUL = "rated_helpful"
     RATED_UNHELPFUL = "rated_unhelpful"
+    RATED = "rated"
+    COMMENTED = "commented"
     TERMS_CHANGED = "terms_changed"
     TERMS_SHOWN = "terms_shown"
     WARNED = "warned"
@@ -125,6 +127,17 @@ class Past:
     department: str | None = None  # whose matter the conversation was so far
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The question that was last asked here about a conversation, and what we said last."""
+
+    rating_id: uuid.UUID
+    state: str
+    asked_at: datetime
+    commented: bool
+    last_said: str | None
+
+
 @dataclass(slots=True)
 class Turn:
     """A message on its way. Steps read and extend it; `effects.apply` makes it true in one transaction."""
@@ -160,6 +173,7 @@ class Turn:
     named: bool = False  # whether the city knows what their account is called
     name: str | None = None  # of a resident who returns, where it is known and may be used
     left_open: LeftOpen | None = None
+    survey: Survey | None = None
     past: Past = field(default_factory=Past)
     choice: dict[str, Any] | None = None
     note: dict[str, Any] = field(default_factory=dict)
@@ -180,6 +194,8 @@ class Turn:
     suppress: bool | None = None
     reachable: bool | None = None
     helpful: tuple[uuid.UUID, bool] | None = None
+    rated: tuple[uuid.UUID, int] | None = None  # a rating they were asked for, and the score
+    comments: uuid.UUID | None = None  # the rating that their words are about
     wants_copy: bool = False  # of their data
     erase: bool | None = None  # what they answered to whether they want to be erased
     wants_code: bool = False  # to link another address with this one

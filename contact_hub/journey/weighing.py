@@ -37,6 +37,7 @@ _UNREAD = frozenset(
         *(Step.OPTED_OUT, Step.OPTED_IN, Step.SILENT, Step.PROVIDER_HELP, Step.REACHABILITY_NOTED),
         *(Step.EDIT_NOTED, Step.EMERGENCY, Step.SELF_HARM, Step.CODE_SENT, Step.CONTACT_SHARED),
         *(Step.UNLINKED, Step.TERMS_CHANGED, Step.TERMS_SHOWN, Step.REMOVED, Step.ERASURE_CONFIRMED),
+        *(Step.RATED, Step.COMMENTED),
     }
 )
 

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contact_hub.database import Base, new_id, now
@@ -29,6 +29,8 @@ class Rating(Base):
     __table_args__ = (
         Index("ix_rating_address_id", "address_id"),
         Index("ix_rating_rated_at", "rated_at"),
+        Index("ix_rating_due", "due_at", postgresql_where=text("state = 'due'")),
+        Index("ix_rating_asked", "asked_at", postgresql_where=text("state = 'asked'")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)

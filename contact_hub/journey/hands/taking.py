@@ -12,7 +12,7 @@ from contact_hub.citizens.models import Conversation, ConversationState
 from contact_hub.database import now
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import rules_of
-from contact_hub.journey import waiting
+from contact_hub.journey import asking, waiting
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.hands import held
 from contact_hub.journey.hands.colleagues import colleague
@@ -193,6 +193,7 @@ async def resolve_within(
     if resolution is None or not ways[resolution].silent:
         words = writer.city.say("conversation_closed", talk.language)
         await tell(session, writer, grip, Reply(words, "system", say="conversation_closed"))
+        await asking.after_close(session, writer.city, talk)
     await write_down(session, grip, "closed", resolution=resolution)
     return grip.said
 

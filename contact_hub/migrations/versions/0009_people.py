@@ -149,8 +149,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rating")),
         sa.UniqueConstraint("conversation_id", name=op.f("uq_rating_conversation_id")),
     )
-    op.create_index("ix_rating_address_id", "rating", ["address_id"])
-    op.create_index("ix_rating_rated_at", "rating", ["rated_at"])
+    _index_ratings()
     op.create_table(
         "reading",
         sa.Column("touchpoint_id", sa.Uuid(), nullable=False),
@@ -270,6 +269,13 @@ def upgrade() -> None:
     op.alter_column("invitation", "languages", server_default=None)
 
 
+def _index_ratings() -> None:
+    op.create_index("ix_rating_address_id", "rating", ["address_id"])
+    op.create_index("ix_rating_rated_at", "rating", ["rated_at"])
+    op.create_index("ix_rating_due", "rating", ["due_at"], postgresql_where=sa.text("state = 'due'"))
+    op.create_index("ix_rating_asked", "rating", ["asked_at"], postgresql_where=sa.text("state = 'asked'"))
+
+
 def downgrade() -> None:
     op.drop_column("invitation", "languages")
     op.drop_column("staff", "languages")
@@ -313,6 +319,8 @@ def downgrade() -> None:
     op.drop_index("ix_reading_conversation_id", table_name="reading")
     op.drop_index("ix_reading_address_id", table_name="reading")
     op.drop_table("reading")
+    op.drop_index("ix_rating_asked", table_name="rating", postgresql_where=sa.text("state = 'asked'"))
+    op.drop_index("ix_rating_due", table_name="rating", postgresql_where=sa.text("state = 'due'"))
     op.drop_index("ix_rating_rated_at", table_name="rating")
     op.drop_index("ix_rating_address_id", table_name="rating")
     op.drop_table("rating")

@@ -1,0 +1,190 @@
+"""How satisfied somebody was with a conversation: a number, words that follow, and what comes of it.
+
+The answer to our question is taken here before anything else reads it, and opens no case again. The
+question itself is `asking`'s.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from channels.base.contract import InboundKind
+from contact_hub.citizens import service as citizens
+from contact_hub.citizens.models import Conversation, ConversationState
+from contact_hub.city import City
+from contact_hub.database import now
+from contact_hub.flags.rules import Rules, Signal
+from contact_hub.journey import weighing
+from contact_hub.journey.turn import Choice, Reply, Step, Survey, Turn
+from contact_hub.ratings import service as ratings
+from contact_hub.ratings.models import Asking, Rating
+from contact_hub.timeline import service as timeline
+
+WITHIN = timedelta(hours=24)  # of closing to ask, and of asking to answer
+REMEMBERED = timedelta(days=7)  # for so long a late answer is still known for one
+LOW = 2
+SCORES = range(1, 6)
+_QUESTIONS = frozenset({"rate_close", "rate_close_sms"})
+_THANKS = frozenset({"rate_thanks_comment", "rate_low"})
+_DONE = frozenset({"rate_again", "rate_comment_thanks"})
+_ASKING = frozenset("?？؟")
+
+
+_SURVEY = text("""
+    SELECT r.id, r.state, r.asked_at, r.comment_id IS NOT NULL,
+           (SELECT t.payload ->> 'say' FROM touchpoint t
+            WHERE t.address_id = r.address_id AND t.direction = 'out' AND t.id < :touchpoint
+            ORDER BY t.id DESC LIMIT 1)
+    FROM rating r WHERE r.address_id = :address AND r.asked_at > :since ORDER BY r.asked_at DESC LIMIT 1
+""")
+
+
+async def recall(session: AsyncSession, turn: Turn) -> None:
+    """Give the turn the question that was last asked here, if any."""
+    row = (
+        await session.execute(
+            _SURVEY,
+            {
+                "address": turn.address_id,
+                "touchpoint": turn.touchpoint_id,
+                "since": turn.received_at - REMEMBERED,
+            },
+        )
+    ).first()
+    if row is not None:
+        turn.survey = Survey(row[0], row[1], row[2], row[3], row[4])
+
+
+def answered(turn: Turn, city: City) -> Step | None:
+    """Whether the message answers that question, or says something about the answer."""
+    meaning, asked = turn.choice or {}, turn.survey
+    if "rate" in meaning:
+        here = asked is not None and meaning["rate"] == str(asked.rating_id)
+        return _scored(turn, city, int(meaning["score"]) if here else None)
+    if "rate_done" in meaning:
+        return _say(turn, city, "rate_comment_thanks", Step.SAID)
+    free = turn.kind == InboundKind.TEXT and turn.choice is None and turn.state == ConversationState.BOT
+    if asked is None or not free or turn.form is not None:
+        return None
+    number = lone_number(turn.text)
+    if number is not None and asked.last_said in _QUESTIONS:
+        if number not in SCORES:
+            return _say(turn, city, "rate_invalid", Step.SAID, keep=asked.last_said)
+        return _scored(turn, city, number)
+    if asked.state != Asking.GIVEN:
+        return None
+    if number is not None and asked.last_said in _THANKS | _DONE:
+        return _say(turn, city, "rate_again", Step.RATED)
+    if asked.commented or asked.last_said not in _THANKS or not _comments(turn.text, city):
+        return None
+    turn.comments = asked.rating_id
+    return _say(turn, city, "rate_comment_thanks", Step.COMMENTED)
+
+
+def lone_number(words: str) -> int | None:
+    """The number that a message consists of, in the digits of any script; None for everything else."""
+    digits = [c for c in unicodedata.normalize("NFKC", words) if c.isdecimal()]
+    if not 1 <= len(digits) <= 2 or any(c.isalpha() for c in words):
+        return None
+    return int("".join(str(unicodedata.decimal(c)) for c in digits))
+
+
+def _comments(words: str, city: City) -> bool:
+    """Whether words after a rating are about it; a question or a call for a person is not."""
+    if not words.strip() or _ASKING & set(words):
+        return False
+    return not city.wants_person(words) and city.yes_or_no(words) is None
+
+
+def _scored(turn: Turn, city: City, score: int | None) -> Step:
+    asked = turn.survey
+    if asked is not None and asked.state == Asking.GIVEN:
+        return _say(turn, city, "rate_again", Step.RATED)
+    if score is None or asked is None or not in_time(asked, turn.received_at):
+        return _say(turn, city, "rate_late", Step.RATED)
+    turn.rated = (asked.rating_id, score)
+    turn.replies.append(thanks(city, turn.language, score))
+    return Step.RATED
+
+
+def in_time(asked: Survey, at: datetime) -> bool:
+    """Whether a question may still be answered."""
+    return asked.state == Asking.ASKED and at - asked.asked_at <= WITHIN
+
+
+def thanks(city: City, language: str, score: int) -> Reply:
+    """What follows a rating: words are welcome, and after a low one a person."""
+    if score > LOW:
+        return Reply(city.say("rate_thanks_comment", language), say="rate_thanks_comment")
+    choices = [
+        Choice(city.say("button_person", language), {"handoff": "rated_low"}),
+        Choice(city.say("button_no", language), {"rate_done": True}),
+    ]
+    return Reply(city.say("rate_low", language), choices=choices, say="rate_low")
+
+
+def _say(turn: Turn, city: City, key: str, step: Step, *, keep: str | None = None) -> Step:
+    """Answer; `keep` says as what it is remembered, where the question still stands."""
+    turn.replies.append(Reply(city.say(key, turn.language), say=keep or key))
+    return step
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+
+async def keep(
+    session: AsyncSession, city: City, rules: Rules, conversation: Conversation, turn: Turn
+) -> None:
+    """Write a rating with the turn's effects, and flag a low one; a second one at once changes nothing."""
+    if turn.comments is not None:
+        await ratings.comment(session, turn.comments, turn.touchpoint_id)
+    volunteered = turn.note.get("rating")
+    rating: Rating | None = None
+    if turn.rated is not None:
+        rating = await ratings.give(session, turn.rated[0], turn.rated[1])
+        if rating is None:
+            words = city.say("rate_again", turn.language)
+            turn.replies = [Reply(words, say="rate_again")]
+    elif isinstance(volunteered, int):
+        rating = await _volunteered(session, conversation, turn, volunteered)
+    if rating is None or rating.score is None:
+        return
+    told = await timeline.record(
+        session,
+        address_id=rating.address_id,
+        conversation_id=rating.conversation_id,
+        direction="inner",
+        actor="citizen",
+        kind="rating",
+        payload={"rating": str(rating.id), "score": rating.score},
+        in_reply_to=turn.touchpoint_id,
+    )
+    if rating.score <= LOW:
+        rated = await citizens.lock_conversation(session, rating.conversation_id)
+        await weighing.raise_for(session, rules, rated, Signal.LOW_RATING, told, score=str(rating.score))
+
+
+async def _volunteered(
+    session: AsyncSession, conversation: Conversation, turn: Turn, score: int
+) -> Rating | None:
+    """A rating nobody asked for: of what was asked about last, of this talk, or of the one before it."""
+    if turn.survey is not None and in_time(turn.survey, turn.received_at):
+        return await ratings.give(session, turn.survey.rating_id, score)
+    about: Conversation | None = conversation
+    if not await ratings.worth_asking(session, conversation.id):
+        about = await session.scalar(
+            select(Conversation)
+            .where(
+                Conversation.address_id == turn.address_id,
+                Conversation.state == ConversationState.CLOSED,
+                Conversation.closed_at > now() - REMEMBERED,
+            )
+            .order_by(Conversation.closed_at.desc())
+            .limit(1)
+        )
+    of = about or conversation
+    return await ratings.volunteer(session, of, turn.channel, await ratings.last_agent(session, of.id), score)

@@ -1,0 +1,360 @@
+"""How it was: asked once, by day, who agreed; answered with a number and words; a low one is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+
+from contact_hub.citizens.models import ConversationState as State
+from contact_hub.citizens.service import lock_conversation
+from contact_hub.city import City
+from contact_hub.database import now
+from contact_hub.flags.models import Level
+from contact_hub.handoff.rules import rules_of
+from contact_hub.journey import asking, closing
+from contact_hub.journey.rating import lone_number
+from contact_hub.journey.waiting import at_night
+from contact_hub.operations.queue import Lane
+from contact_hub.privacy import consent
+from contact_hub.privacy.consent import Origin, Purpose
+from contact_hub.privacy.erasure import erase
+from contact_hub.privacy.schedule import schedule_of
+from contact_hub.ratings.models import Asking, Rating
+from contact_hub.staff.access import SYSTEM
+from tests.fakes import telegram, twilio
+from tests.hub.line import Line, Resident, Script, found, says, turn
+from tests.hub.test_closing import rests
+from tests.hub.test_flags import flagged, signals
+from tests.hub.test_sending import sms_channel
+
+NIGHT = "2026-11-24T23:30:00+00:00"
+
+
+@pytest.fixture(autouse=True)
+def daytime(city: City) -> Any:
+    """It is noon, whenever the tests run: nobody is asked at night."""
+    with time_machine.travel(now(), tick=True) as clock:
+        moment = now()
+        while at_night(rules_of(city), city, moment):
+            moment += timedelta(hours=1)
+        clock.move_to(moment)
+        yield clock
+
+
+@pytest.fixture
+async def line(lines: Callable[..., Line], script: Script, city: City) -> Line:
+    """A line whose city asks how it was, with a scripted brain and Rasa."""
+    asks = replace(city, settings={**city.settings, "consent": {"survey": {"version": "1"}}})
+    return lines(brain_url=script.url, rasa_url=script.url, city=asks)
+
+
+async def agrees(resident: Resident) -> None:
+    """They have said that they may be asked."""
+    place = await resident.place()
+    async with resident.line.database.begin() as session:
+        await consent.grant(
+            session,
+            resident.line.city,
+            Origin(place.id, place.channel),
+            Purpose.SURVEY,
+            language="en",
+        )
+
+
+async def served(resident: Resident, script: Script, *, agreed: bool = True) -> Resident:
+    """Somebody who was answered and whose talk has ended."""
+    script.on_turn = lambda asked: turn({"answer": found()})
+    await resident.says("When is my recycling collected?")
+    if agreed:
+        await agrees(resident)
+    await resident.line.sql("DELETE FROM task")
+    await rests(resident, 25)
+    await closing.close_idle(resident.line.writer)
+    assert (await resident.conversation()).state == State.CLOSED
+    script.on_turn = lambda asked: pytest.fail("nobody else reads a rating")
+    return resident
+
+
+async def is_asked(resident: Resident) -> list[str]:
+    """What the clock makes of it."""
+    before = len(await resident.reads())
+    await asking.ask_due(resident.line.writer)
+    await resident.line.work(Lane.OUT)
+    return (await resident.reads())[before:]
+
+
+async def rating(line: Line) -> Rating:
+    ((identity,),) = await line.sql("SELECT id FROM rating")
+    async with line.database.begin() as session:
+        return await session.get_one(Rating, identity)
+
+
+# Asking ----------------------------------------------------------------------------------------------
+
+
+async def test_a_visitor_is_asked_once_rates_by_a_button_and_says_why(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    assert await is_asked(ana) == [line.city.say("rate_close", "en")]
+    assert [button["title"] for button in await ana.buttons()] == ["1", "2", "3", "4", "5"]
+    assert await is_asked(ana) == [], "once"
+
+    assert await ana.presses((await ana.buttons())[3]["id"]) == [line.city.say("rate_thanks_comment", "en")]
+    given = await rating(line)
+    assert (given.state, given.score, given.agent, given.department) == (Asking.GIVEN, 4, None, "waste")
+    assert await ana.says("Quick and clear, well done") == [line.city.say("rate_comment_thanks", "en")]
+    comment = [t for t in await ana.touchpoints() if t.text == "Quick and clear, well done"]
+    assert (await rating(line)).comment_id == comment[0].id
+    (told,) = [t for t in await ana.touchpoints() if t.kind == "rating"]
+    assert told.payload == {"rating": str(given.id), "score": 4}
+    assert told.conversation_id == given.conversation_id
+    assert await flagged(ana) == []
+    assert not await line.count("conversation", "state IN ('waiting', 'agent')"), "nothing for the desk"
+
+
+@pytest.mark.parametrize(("words", "score"), [("5", 5), (" 3!", 3), ("٥", 5), ("４", 4), ("4️⃣", 4)])
+async def test_a_number_by_text_is_a_rating_in_any_digits(
+    line: Line, script: Script, words: str, score: int
+) -> None:
+    ana = await served(line.texter(), script)
+    assert await is_asked(ana) == [line.city.say("rate_close_sms", "en")]
+    await ana.says(words)
+    assert (await rating(line)).score == score
+    assert script.searches == []
+
+
+@pytest.mark.parametrize("words", ["five", "4b", "12 Mill Lane", "", "100", "5 stars"])
+def test_other_words_are_no_number(words: str) -> None:
+    assert lone_number(words) is None
+
+
+async def test_numbers_out_of_range_are_asked_again(line: Line, script: Script) -> None:
+    ana = await served(line.texter(), script)
+    await is_asked(ana)
+    assert await ana.says("9") == [line.city.say("rate_invalid", "en")]
+    await ana.says("2")
+    assert (await rating(line)).score == 2
+
+
+async def test_a_second_answer_and_a_late_one_get_a_clear_word(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    buttons = await ana.buttons()
+    await ana.presses(buttons[4]["id"])
+    assert await ana.presses(buttons[0]["id"]) == [line.city.say("rate_again", "en")]
+    assert await ana.says("1") == [line.city.say("rate_again", "en")]
+    assert (await rating(line)).score == 5
+
+    ben = await served(await line.visitor(), script)
+    await is_asked(ben)
+    await line.sql("UPDATE rating SET asked_at = asked_at - interval '25 hours' WHERE score IS NULL")
+    await asking.lapse(line.writer)
+    assert await line.count("rating", "state = 'lapsed'") == 1
+    assert await ben.says("4") == [line.city.say("rate_late", "en")]
+    assert await line.count("rating", "score = 4") == 0
+
+
+async def test_a_question_after_the_rating_is_answered_and_is_no_comment(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    await ana.says("5")
+    script.on_turn = lambda asked: turn({"answer": found()})
+    (answer,) = await ana.says("And when is the green bin collected?")
+    assert "every second Tuesday" in answer
+    assert (await rating(line)).comment_id is None
+
+
+async def test_a_number_in_the_middle_of_something_else_is_not_a_rating(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    script.on_turn = lambda asked: says("report_ask_place")
+    await ana.says("There is a hole in my street")
+    await ana.says("5")
+    assert (await rating(line)).score is None
+    assert [asked["text"] for asked in script.turns][-1] == "5"
+
+
+# Not asking ------------------------------------------------------------------------------------------
+
+
+async def test_nobody_is_asked_at_night_and_the_morning_is_early_enough(
+    line: Line, script: Script, daytime: Any
+) -> None:
+    daytime.move_to(NIGHT)
+    ana = await served(await line.visitor(), script)
+    assert await is_asked(ana) == []
+    assert (await rating(line)).state == Asking.DUE
+    daytime.move_to("2026-11-25T09:00:00+00:00")
+    assert await is_asked(ana) == [line.city.say("rate_close", "en")]
+
+
+async def test_a_day_later_it_is_too_late_to_ask(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    await line.sql("UPDATE rating SET closed_at = closed_at - interval '25 hours'")
+    assert await is_asked(ana) == []
+    assert (await rating(line)).state == Asking.NOT_ASKED
+
+
+async def test_who_never_agreed_is_not_asked_and_who_takes_it_back_is_not_either(
+    line: Line, script: Script
+) -> None:
+    await served(await line.visitor(), script, agreed=False)
+    assert not await line.count("rating")
+    ana = await served(await line.visitor(), script)
+    await ana.says("stop the survey")
+    assert await is_asked(ana) == []
+    assert (await rating(line)).state == Asking.NOT_ASKED
+
+
+async def test_consent_withdrawn_between_asking_and_sending_keeps_the_question_here(
+    lines: Callable[..., Line], script: Script, line: Line, fake_twilio: twilio.FakeTwilio
+) -> None:
+    hub = lines(
+        brain_url=script.url, rasa_url=script.url, city=line.city, channels=[sms_channel(fake_twilio)]
+    )
+    ana = await served(hub.texter(), script)
+    sent = len(fake_twilio.messages)
+    await asking.ask_due(hub.writer)
+    await ana.does(words="stop the survey")
+    await hub.work(Lane.IN)
+    await hub.work(Lane.OUT)
+    question = hub.city.say("rate_close_sms", "en")
+    assert len(fake_twilio.messages) > sent, "the confirmation left"
+    assert question not in [message["body"] for message in fake_twilio.messages]
+    await hub.sql("UPDATE rating SET asked_at = asked_at - interval '25 hours'")
+    await asking.lapse(hub.writer)
+    assert (await rating(hub)).state == Asking.NOT_ASKED
+
+
+async def test_a_question_that_was_held_up_does_not_leave_at_night(
+    lines: Callable[..., Line], script: Script, line: Line, fake_twilio: twilio.FakeTwilio, daytime: Any
+) -> None:
+    hub = lines(
+        brain_url=script.url, rasa_url=script.url, city=line.city, channels=[sms_channel(fake_twilio)]
+    )
+    await served(hub.texter(), script)
+    sent = len(fake_twilio.messages)
+    await asking.ask_due(hub.writer)
+    daytime.move_to(NIGHT)
+    await hub.hurry()
+    await hub.work(Lane.OUT)
+    assert len(fake_twilio.messages) == sent
+    assert await hub.one("SELECT last_error FROM task WHERE lane = 'out'") == "it is night"
+
+
+async def test_who_writes_again_and_who_only_said_hello_are_not_asked(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    script.on_turn = lambda asked: says("greet")
+    await ana.says("Hello again")
+    assert await is_asked(ana) == []
+    assert (await rating(line)).state == Asking.NOT_ASKED
+    ben = await line.visitor()
+    await ben.says("Hello")
+    await agrees(ben)
+    await rests(ben, 25)
+    await closing.close_idle(line.writer)
+    assert await line.count("rating") == 1
+
+
+# Low ratings -----------------------------------------------------------------------------------------
+
+
+async def test_a_low_rating_is_flagged_and_brings_a_person_to_whoever_wants_one(
+    line: Line, script: Script
+) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    assert await ana.says("1") == [line.city.say("rate_low", "en")]
+    (flag,) = await flagged(ana)
+    rated = await rating(line)
+    assert (signals(flag), flag.level, flag.conversation_id) == (
+        ["low_rating"],
+        Level.UNHAPPY,
+        rated.conversation_id,
+    )
+    evidence = {str(t.id): t for t in await ana.touchpoints()}[flag.signals[0]["evidence"]]
+    assert (evidence.kind, evidence.payload["score"]) == ("rating", 1)
+    first, second = await ana.conversations()
+    assert (first.state, second.state) == (State.CLOSED, State.BOT)
+    await ana.presses((await ana.buttons())[0]["id"])
+    talk = await ana.conversation()
+    assert (talk.id, talk.state, talk.reason) == (second.id, State.WAITING, "rated_low")
+
+
+async def test_by_text_a_yes_brings_the_person_and_words_are_kept(line: Line, script: Script) -> None:
+    ana = await served(line.texter(), script)
+    await is_asked(ana)
+    await ana.says("2")
+    assert await ana.says("Nobody told me the day had changed") == [
+        line.city.say("rate_comment_thanks", "en")
+    ]
+    assert (await rating(line)).comment_id is not None
+    ben = await served(line.texter("+15551230002"), script)
+    await is_asked(ben)
+    await ben.says("1")
+    await ben.says("yes")
+    assert (await ben.conversation()).state == State.WAITING
+
+
+async def test_a_rating_that_nobody_asked_for_is_kept_and_may_be_changed(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    script.on_turn = lambda asked: turn({"answer": found()})
+    await ana.says("When is my recycling collected?")
+    for score in (5, 1):
+        script.on_turn = lambda asked, score=score: turn(  # type: ignore[misc]
+            {"request": "rate_service", "values": {"rating": score}}, intent="rate_service"
+        )
+        await ana.says(f"I would give you {score} of 5")
+    given = await rating(line)
+    assert (given.score, given.state) == (1, Asking.GIVEN)
+    assert given.conversation_id == (await ana.conversation()).id
+    assert [signals(flag) for flag in await flagged(ana)] == [["low_rating"]]
+    await agrees(ana)
+    await rests(ana, 25)
+    await closing.close_idle(line.writer)
+    assert await is_asked(ana) == [], "they have said it already"
+
+
+async def test_two_answers_at_once_are_one_rating(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    question = await rating(line)
+    await ana.does(words="5")
+    task = await line.claim(Lane.IN)
+    assert task is not None
+    async with line.database.begin() as session:
+        await lock_conversation(session, question.conversation_id)
+    await line.sql("UPDATE rating SET state = 'given', score = 3")
+    await line.handle(task)
+    assert (await rating(line)).score == 3
+
+
+async def test_nothing_is_left_of_the_ratings_of_somebody_erased(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    await ana.says("1")
+    place = await ana.place()
+    async with line.database.begin() as session:
+        await erase(
+            session,
+            SYSTEM,
+            place.citizen_id,
+            schedule=schedule_of(line.city),
+            folder=line.folder,
+            reason="they asked",
+        )
+    for table in ("rating", "flag", "touchpoint"):
+        assert await line.count(table) == 0, table
+
+
+async def test_on_telegram_the_question_has_buttons(
+    lines: Callable[..., Line], script: Script, line: Line, fake_telegram: telegram.FakeTelegram
+) -> None:
+    ana = await served(line.chatter(), script)
+    assert await is_asked(ana) == [line.city.say("rate_close", "en")]
+    await ana.presses((await ana.buttons())[4]["id"])
+    assert (await rating(line)).score == 5
