@@ -24,6 +24,7 @@ from bot import actions, language, metrics, reading
 from bot.knowledge.articles import Article, split
 from bot.knowledge.embeddings import AsyncEmbedder, Embedder, Role, Vectors
 from bot.knowledge.follower import Follower
+from bot.knowledge.grouping import LANGUAGE, grouped
 from bot.knowledge.search import NotReady, Search
 from bot.knowledge.snapshots import Cache
 from bot.knowledge.vault import Vault
@@ -58,6 +59,12 @@ class ReadIn(BaseModel):
     text: Question
     hint: str | None = Field(default=None, max_length=16)
     history: list[Turn] = Field(default_factory=list, max_length=50)
+
+
+class GroupIn(BaseModel):
+    """Questions that are to be grouped by meaning."""
+
+    texts: list[Question] = Field(max_length=500)
 
 
 class SearchIn(BaseModel):
@@ -185,7 +192,35 @@ def create_app(settings: BrainSettings) -> FastAPI:
     return app
 
 
+def _vector_routes(app: FastAPI, brain: Brain) -> None:
+    @app.post("/embed")
+    async def embed(asked: EmbedIn) -> dict[str, Any]:
+        embedder = brain.ready_embedder()
+        vectors = await embedder.encode(asked.texts, Role.QUERY, ours=asked.ours)
+        return {
+            "fingerprint": embedder.fingerprint,
+            "dimensions": embedder.dimensions,
+            "vectors": _base64(vectors),
+        }
+
+    @app.post("/group")
+    async def group(asked: GroupIn) -> dict[str, Any]:
+        vectors = await brain.ready_embedder().encode(asked.texts, Role.QUERY, [LANGUAGE] * len(asked.texts))
+        return {"groups": await asyncio.to_thread(grouped, vectors)}
+
+    @app.post("/passages")
+    async def passages(asked: PassagesIn) -> dict[str, Any]:
+        embedder = brain.ready_embedder()
+        return {
+            "fingerprint": embedder.fingerprint,
+            "dimensions": embedder.dimensions,
+            "articles": [await _embedded(embedder, article) for article in asked.articles],
+        }
+
+
 def _routes(app: FastAPI, brain: Brain) -> None:
+    _vector_routes(app, brain)
+
     @app.get("/healthz")
     async def healthz() -> JSONResponse:
         status, body = brain.health()
@@ -201,16 +236,6 @@ def _routes(app: FastAPI, brain: Brain) -> None:
         history = [turn.model_dump() for turn in asked.history]
         return await reading.read(brain.reader, asked.text, asked.hint, history)
 
-    @app.post("/embed")
-    async def embed(asked: EmbedIn) -> dict[str, Any]:
-        embedder = brain.ready_embedder()
-        vectors = await embedder.encode(asked.texts, Role.QUERY, ours=asked.ours)
-        return {
-            "fingerprint": embedder.fingerprint,
-            "dimensions": embedder.dimensions,
-            "vectors": _base64(vectors),
-        }
-
     @app.post("/search")
     async def search(asked: SearchIn) -> dict[str, Any]:
         brain.ready_embedder()
@@ -225,15 +250,6 @@ def _routes(app: FastAPI, brain: Brain) -> None:
             raise HTTPException(503, str(error)) from error
         metrics.ANSWERS.labels(str(answer.outcome)).inc()
         return answer.as_dict()
-
-    @app.post("/passages")
-    async def passages(asked: PassagesIn) -> dict[str, Any]:
-        embedder = brain.ready_embedder()
-        return {
-            "fingerprint": embedder.fingerprint,
-            "dimensions": embedder.dimensions,
-            "articles": [await _embedded(embedder, article) for article in asked.articles],
-        }
 
     @app.post("/webhook")
     async def webhook(request: Request) -> JSONResponse:

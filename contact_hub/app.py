@@ -82,7 +82,7 @@ def create_app(parts: Parts) -> FastAPI:
             parts.database, parts.guard, parts.city, parts.writer, parts.wakeups, parts.neighbours
         )
     )
-    app.include_router(managers_pages.router(parts.database, parts.guard, parts.city))
+    app.include_router(managers_pages.router(parts.database, parts.guard, parts.city, parts.neighbours))
     app.include_router(web_pages.router(parts.city, public_url=parts.settings.site_url))
     _add_webhooks(app, parts)
     errors.install(app)

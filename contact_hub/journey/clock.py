@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
-from contact_hub.journey import asking, closing, patience
+from contact_hub.journey import asking, closing, found, patience
 from contact_hub.journey.effects import Writer
 from contact_hub.operations.wakeups import Wakeups
 
@@ -29,6 +29,7 @@ SWEEPS: Mapping[str, Sweep] = {
     "give back silent conversations": patience.give_back_silent,
     "wake what was put aside": patience.wake_snoozed,
     "tell elsewhere what waits": patience.tell_elsewhere,
+    "tell those who asked": found.tell_those_who_asked,
 }
 
 

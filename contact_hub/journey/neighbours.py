@@ -127,6 +127,17 @@ class Neighbours:
         """Articles cut into passages with their vectors, for an import; may take a minute."""
         return await self._ask("brain", "/passages", {"articles": articles}, 300)
 
+    async def group(self, texts: Sequence[str]) -> list[list[int]]:
+        """Which of the texts mean the same, as lists of their places; may take a minute. NeighbourDown."""
+        found = await self._ask("brain", "/group", {"texts": list(texts)}, 120)
+        try:
+            groups = [[int(at) for at in group] for group in found["groups"]]
+        except (KeyError, TypeError, ValueError):
+            raise NeighbourDown("brain", "its answer holds no groups") from None
+        if sorted(at for group in groups for at in group) != list(range(len(texts))):
+            raise NeighbourDown("brain", "its groups are not of these texts")
+        return groups
+
     async def turn(self, question: Question, *, seconds: float = RASA_SECONDS) -> RasaTurn:
         """One turn of the dialogue; raises NeighbourDown. Asking twice for a touchpoint is harmless."""
         body = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,13 +19,15 @@ from contact_hub.timeline.models import Touchpoint
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A question without names of anybody: what was asked, and how it ended."""
+    """A question without names of anybody: what was asked, how it ended, and what nearly answered it."""
 
+    id: uuid.UUID  # of the answer that was none
     question: str
     language: str
     outcome: str
     helpful: bool | None
     asked_at: datetime
+    topic: str | None = None  # of the article that came nearest
 
 
 async def unanswered(session: AsyncSession, limit: int = 100) -> list[Unanswered]:
@@ -41,6 +45,19 @@ async def unanswered(session: AsyncSession, limit: int = 100) -> list[Unanswered
         .limit(limit)
     )
     return [
-        Unanswered(mask(row.question).text, row.language, row.outcome, row.helpful, row.created_at)
+        Unanswered(
+            row.id,
+            mask(row.question).text,
+            row.language,
+            row.outcome,
+            row.helpful,
+            row.created_at,
+            _topic(row.passages),
+        )
         for row in rows
     ]
+
+
+def _topic(passages: list[Any]) -> str | None:
+    article = str(passages[0].get("article") or "") if passages else ""
+    return article.partition("/")[0] if "/" in article else None

@@ -329,6 +329,7 @@ class Script:
         "repeats": None,
         "danger": None,
     }
+    on_group: Callable[[list[str]], Any] = lambda texts: [[at] for at in range(len(texts))]
     on_passages: Callable[[list[dict[str, Any]]], Any] | None = None
     fingerprint: str = "model-1"
 
@@ -356,6 +357,10 @@ class Script:
             told = self.on_passages(articles) if self.on_passages else self.embedded(articles)
             return await _say(told)
 
+        async def group(request: Request) -> Response:
+            texts = (await _asked(request) or {})["texts"]
+            return await _say({"groups": self.on_group(texts)})
+
         async def healthz(request: Request) -> Response:
             return JSONResponse({"ready": True, "fingerprint": self.fingerprint})
 
@@ -366,6 +371,7 @@ class Script:
                 Route("/read", read, methods=["POST"]),
                 Route("/search", search, methods=["POST"]),
                 Route("/passages", passages, methods=["POST"]),
+                Route("/group", group, methods=["POST"]),
                 Route("/healthz", healthz),
             ]
         )

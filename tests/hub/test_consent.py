@@ -164,7 +164,7 @@ async def test_after_a_report_alerts_are_offered_once_and_a_button_agrees(
     assert await may(chat, Purpose.ALERTS)
     term = (await terms(chat))[-1]
     assert (term.purpose, term.decision, term.by) == (Purpose.ALERTS, Decision.GRANTED, "citizen")
-    assert term.version == "2026-11"
+    assert term.version == "2026-12"
     pressed = [t for t in await chat.touchpoints() if t.kind == "button"]
     assert term.evidence == pressed[-1].id
     (again,) = await chat.says("And another one")

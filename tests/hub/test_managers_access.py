@@ -17,9 +17,11 @@ PAGES = {
     "/managers/export/overview.csv": BOTH,
     "/managers/export/reviews.csv": BOTH,
     "/managers/reviews": BOTH,
+    "/managers/questions": BOTH,
     "/managers/bot": {Role.MANAGER},
 }
 FORMS = {
+    "/managers/drafts": BOTH,
     "/managers/reviews/draw": BOTH,
     "/managers/bot/off": {Role.MANAGER},
     "/managers/bot/on": {Role.MANAGER},

@@ -143,7 +143,7 @@ def running(town: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.parametrize(
-    "path", ["/read", "/embed", "/search", "/passages", "/webhook", "/metrics", "/unknown"]
+    "path", ["/read", "/embed", "/group", "/search", "/passages", "/webhook", "/metrics", "/unknown"]
 )
 def test_without_the_secret_nothing_is_said(running: tuple[Brain, Hub], path: str) -> None:
     response = running[0].http.post(path, headers={"X-Internal-Secret": "wrong"}, json={})
@@ -199,6 +199,18 @@ def test_vectors_come_as_little_endian_floats(running: tuple[Brain, Hub]) -> Non
     vectors = np.frombuffer(base64.b64decode(body["vectors"]), "<f4").reshape(3, body["dimensions"])
     assert (vectors[0] == vectors[2]).all()
     assert body["fingerprint"].split(":")[-2] == str(body["dimensions"])
+
+
+def test_questions_of_several_languages_are_grouped_by_meaning(running: tuple[Brain, Hub]) -> None:
+    questions = [
+        "Do I need permission to fly my drone?",
+        "Opening times of the ice rink this winter",
+        "¿Necesito permiso para volar un dron?",
+        "When does the ice rink open?",
+        "How do I become a foster parent?",
+    ]
+    body = running[0].http.post("/group", json={"texts": questions}).json()
+    assert body == {"groups": [[0, 2], [1, 3], [4]]}
 
 
 def test_a_question_gets_its_article(running: tuple[Brain, Hub]) -> None:
@@ -261,6 +273,7 @@ def test_articles_become_passages_with_vectors(running: tuple[Brain, Hub]) -> No
         ("/read", b'{"text": "x", "history": ["x"]}'),
         ("/read", b"{"),
         ("/embed", b'{"texts": "one"}'),
+        ("/group", b'{"texts": [3]}'),
         ("/search", b'{"text": "x", "k": 0}'),
         ("/search", json.dumps({"text": "x" * 100_000}).encode()),
         ("/passages", b'{"articles": [{"article": ""}]}'),
