@@ -8,8 +8,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
+
 from channels.base.contract import FeedMessage, Inbound, InboundKind
 from contact_hub.composition import Parts
+from contact_hub.flags.models import Flag
 from contact_hub.journey.chat_store import PostgresChatStore
 from contact_hub.timeline.models import Inbound as InboundRow
 from contact_hub.timeline.models import Touchpoint
@@ -30,6 +33,7 @@ class Exchange:
     payloads: list[dict[str, Any]]
     language: str
     intent: str | None
+    flags: list[dict[str, Any]]  # what was raised by it: level, score, signals with their evidence
 
 
 class Console:
@@ -67,6 +71,15 @@ class Console:
             self._seen = replies[-1].seq
         async with self._parts.database.begin() as session:
             said = [await session.get_one(Touchpoint, uuid.UUID(reply.touchpoint)) for reply in replies]
+            raised = await session.scalars(
+                select(Flag)
+                .join(Touchpoint, Touchpoint.address_id == Flag.address_id)
+                .where(Touchpoint.id == row.touchpoint_id, Flag.touchpoint_id == row.touchpoint_id)
+                .order_by(Flag.id)
+            )
+            flags = [
+                {"level": flag.level, "score": flag.score, "signals": flag.signals} for flag in raised.all()
+            ]
         payloads = [touchpoint.payload for touchpoint in said]
         understood: dict[str, Any] = next((p["understood"] for p in payloads if "understood" in p), {})
         return Exchange(
@@ -75,6 +88,7 @@ class Console:
             payloads=payloads,
             language=next((t.language for t in said if t.language), self._parts.city.default_language),
             intent=understood.get("intent"),
+            flags=flags,
         )
 
     async def news(self) -> list[FeedMessage]:
@@ -122,5 +136,5 @@ def summary(exchange: Exchange) -> dict[str, Any]:
         "sources": sources,
         "language": exchange.language,
         "intent": exchange.intent,
-        "flags": [],
+        "flags": exchange.flags,
     }

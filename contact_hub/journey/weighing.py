@@ -30,6 +30,7 @@ from contact_hub.timeline.service import Said
 UNHAPPY = "unhappy"  # the reason of a handoff that nobody asked for
 _TWICE_SENT = timedelta(seconds=10)  # a finger or a network sends the same thing again; nobody asks again
 _FORGOTTEN = timedelta(days=1)  # who asks the same thing after that comes back, and does not insist
+_PLEASED = frozenset({"thanks_reply", "goodbye", "helpful_thanks"})
 
 # Nothing was said there that could be unhappy, or it is not for us to answer.
 _UNREAD = frozenset(
@@ -211,6 +212,11 @@ def _offer_person(turn: Turn, city: City) -> None:
     if not turn.replies:
         return
     last = turn.replies[-1]
+    if last.say in _PLEASED:
+        # "You are welcome" is no answer to "thanks for nothing".
+        last.words, last.say = city.say("unhelpful_offer", turn.language), "unhelpful_offer"
+        last.choices = [Choice(city.say("button_person", turn.language), {"handoff": "asked"})]
+        return
     if any("handoff" in choice.meaning for choice in last.choices):
         return
     last.words = f"{last.words}\n\n{city.say('uneasy_offer', turn.language)}"

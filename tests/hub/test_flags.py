@@ -129,6 +129,14 @@ async def test_sarcasm_brings_a_person_instead_of_you_are_welcome(ana: Resident,
     assert told.payload["signals"] == flag.signals
 
 
+async def test_nobody_who_is_uneasy_is_told_that_they_are_welcome(ana: Resident, script: Script) -> None:
+    script.on_read = reads(0.6)
+    script.on_turn = lambda asked: says("thanks_reply", intent="thank")
+    assert await ana.says("Thanks for nothing") == [ana.line.city.say("unhelpful_offer", "en")]
+    (person,) = await ana.buttons()
+    assert person["meaning"] == {"handoff": "asked"}
+
+
 async def test_what_the_bot_knows_is_still_said_to_whoever_is_unhappy(ana: Resident, script: Script) -> None:
     script.on_read = reads(0.95)
     said = await ana.says("Third time I ask, you useless lot: when is it collected")
