@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot import language, satisfaction
+from bot import danger, language, satisfaction
 from bot.knowledge.embeddings import AsyncEmbedder, Embedder
 
 # The hub waits 0.4 s. What is not read by then is missing; the language never is.
@@ -26,7 +26,12 @@ class Reader:
         vectors = await self._embedder.encode(satisfaction.words(text, history))
         felt = satisfaction.feeling(text, history, vectors)
         repeats = felt.repeats and {"turn": felt.repeats.turn, "similarity": felt.repeats.similarity}
-        return UNREAD | {"unhappy": round(felt.unhappy, 4), "repeats": repeats}
+        seen = danger.read(vectors[-1])
+        return {
+            "unhappy": round(felt.unhappy, 4),
+            "repeats": repeats,
+            "danger": seen and {"kind": str(seen.kind), "probability": round(seen.probability, 4)},
+        }
 
     def close(self) -> None:
         """Let go of the thread."""

@@ -26,6 +26,14 @@ class CityError(ValueError):
     """A file of the city's words is missing or wrong; the message names it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """What kind of danger words tell of, and the languages in which they are said so."""
+
+    kind: str  # "emergency" or "self_harm"
+    languages: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class City:
     """Everything the hub says, recognises word for word, and knows of the city's hours and departments."""
@@ -199,21 +207,33 @@ class City:
         return frozenset(plain(str(word)) for word in self.commands.get(key, ()))
 
     @cached_property
-    def _emergency(self) -> tuple[re.Pattern[str], ...]:
-        return _any_phrase(self.settings["emergency"]["words"])
+    def _danger(self) -> tuple[tuple[str, _Phrases], ...]:
+        """Self-harm first: "I can't breathe and want to die" is answered with the crisis line."""
+        section = self.settings["emergency"]
+        return (
+            ("self_harm", _Phrases(section.get("self_harm") or {})),
+            ("emergency", _Phrases(section["words"])),
+        )
 
     @cached_property
-    def _self_harm(self) -> tuple[re.Pattern[str], ...]:
-        return _any_phrase(self.settings["emergency"].get("self_harm") or {})
+    def _harmless(self) -> _Phrases:
+        return _Phrases(self.settings["emergency"].get("harmless") or {})
+
+    def danger(self, text: str) -> Danger | None:
+        """What the text says of danger in one of the fixed phrases, and in which languages it is said so.
+
+        Longer phrases that are known to mean none ("heart attack course") are taken out beforehand.
+        """
+        words = self._harmless.without(plain(text))
+        for kind, phrases in self._danger:
+            if languages := phrases.find(words):
+                return Danger(kind, languages)
+        return None
 
     def emergency(self, text: str) -> str | None:
         """`"emergency"` or `"self_harm"` where the text holds one of the fixed phrases."""
-        words = plain(text)
-        if any(phrases.search(words) for phrases in self._self_harm):
-            return "self_harm"
-        if any(phrases.search(words) for phrases in self._emergency):
-            return "emergency"
-        return None
+        danger = self.danger(text)
+        return None if danger is None else danger.kind
 
     def department_of(self, category: str) -> str | None:
         """The department that looks after a kind of problem."""
@@ -325,18 +345,42 @@ def plain(text: str) -> str:
     return " ".join(kept.split())
 
 
-def _any_phrase(words: Mapping[str, list[str]]) -> tuple[re.Pattern[str], ...]:
-    """Match any phrase at word borders; scripts that write without spaces need no border.
+def _unaccented(words: str) -> str:
+    """Plain words as people in a hurry type them, without accents."""
+    kept = "".join(c for c in unicodedata.normalize("NFD", words) if not unicodedata.combining(c))
+    return kept.replace("ł", "l").replace("ı", "i")
 
-    One border around all phrases of a pattern, and the phrases sorted, make this 20 times as fast.
-    """
-    bordered: set[str] = set()
-    free: set[str] = set()
-    for language, phrases in words.items():
-        for phrase in filter(None, (re.escape(plain(str(phrase))) for phrase in phrases)):
-            (free if language in {"zh", "ja", "th"} else bordered).add(phrase)
-    patterns = [rf"(?<!\w)(?:{'|'.join(sorted(bordered))})(?!\w)"] if bordered else []
-    return tuple(re.compile(pattern) for pattern in [*patterns, *(["|".join(sorted(free))] if free else [])])
+
+class _Phrases:
+    """Phrases of several languages, found at word borders; scripts without spaces need no border."""
+
+    def __init__(self, words: Mapping[str, list[str]]) -> None:
+        self._languages: dict[str, tuple[str, ...]] = {}
+        bordered: set[str] = set()
+        free: set[str] = set()
+        for language, phrases in words.items():
+            for written in filter(None, (plain(str(phrase)) for phrase in phrases)):
+                for phrase in (written, _unaccented(written)):
+                    known = self._languages.get(phrase, ())
+                    self._languages[phrase] = known if language in known else (*known, language)
+                    (free if language in {"zh", "ja", "th"} else bordered).add(re.escape(phrase))
+        # One border around all phrases of a pattern, and the phrases sorted, make this 20 times as fast.
+        patterns = [rf"(?<!\w)(?:{'|'.join(sorted(bordered))})(?!\w)"] if bordered else []
+        patterns += ["|".join(sorted(free))] if free else []
+        self._patterns = tuple(re.compile(pattern) for pattern in patterns)
+
+    def find(self, words: str) -> tuple[str, ...]:
+        """The languages of the first phrase that plain words hold; nothing where they hold none."""
+        for pattern in self._patterns:
+            if match := pattern.search(words):
+                return self._languages[match[0]]
+        return ()
+
+    def without(self, words: str) -> str:
+        """Plain words with the phrases taken out; what stood beside one is never joined to a new phrase."""
+        for pattern in self._patterns:
+            words = pattern.sub(" | ", words)
+        return words
 
 
 def _fill(template: str, values: Mapping[str, object]) -> str:

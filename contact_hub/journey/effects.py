@@ -82,8 +82,7 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             # A person took over while the bot was thinking: its words are kept back, the message is theirs.
             if turn.report is not None:
                 await _report(session, writer, conversation, turn)  # Rasa will not tell it a second time
-            turn.replies = [reply for reply in turn.replies if reply.author == "system"]
-            turn.step, turn.handoff = Step.HELD_BY_PERSON, None
+            _leave_to_person(conversation, turn)
         else:
             wanted = await wishes.carry_out(session, writer.city, writer.channels, conversation, turn)
             await _change_hands(session, writer, conversation, turn)
@@ -128,6 +127,15 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
         if turn.text and turn.language != turn.written_in:
             await timeline.tell_language(session, turn.touchpoint_id, turn.language)
         await timeline.settle(session, turn.touchpoint_id, turn.outcome, turn.step or Step.SAID)
+
+
+def _leave_to_person(conversation: Conversation, turn: Turn) -> None:
+    """Keep the bot's words back; what was said of danger stands, and counts for whoever holds the talk."""
+    turn.replies = [reply for reply in turn.replies if reply.author == "system"]
+    if turn.urgent and turn.handoff is not None:
+        handoff.urge(conversation, turn.handoff)
+    else:
+        turn.step, turn.handoff = Step.HELD_BY_PERSON, None
 
 
 async def _heard(session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn) -> None:

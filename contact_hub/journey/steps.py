@@ -71,6 +71,34 @@ async def travel(turn: Turn, tools: Tools) -> None:
     raise RuntimeError("no step decided the turn")  # respond always does
 
 
+async def danger(turn: Turn, tools: Tools) -> Step | None:
+    """The fixed phrases of danger: they wait for no model, whatever the conversation is about."""
+    if turn.choice is not None:
+        return None  # a button's words are ours
+    found = tools.city.danger(turn.text[:LONGEST_SCREENED])
+    if found is None:
+        return None
+    spoken = turn.language if turn.language in found.languages else found.languages[0]
+    return _alarm(turn, tools.city, found.kind, spoken)
+
+
+def _alarm(turn: Turn, city: City, kind: str, spoken: str) -> Step:
+    """Name whoever helps, in the language of the message, and bring it before everybody else's."""
+    spoken = city.speaks(spoken)
+    if spoken != turn.language and not turn.language_fixed:
+        turn.new_language = spoken
+    turn.language = spoken
+    crisis = city.settings["emergency"].get("crisis_line") or city.settings.get("crisis_line") or {}
+    values = {
+        "number": city.settings["emergency"]["number"],
+        "crisis_name": crisis.get("name", ""),
+        "crisis_number": crisis.get("number", ""),
+    }
+    turn.replies.append(Reply(city.say(kind, spoken, **values), author="system", say=kind))
+    turn.handoff, turn.urgent = kind, True
+    return Step(kind)
+
+
 async def terms(turn: Turn, tools: Tools) -> Step | None:
     """Consent given, withdrawn or asked about: obeyed wherever it is said and whoever is answering."""
     if turn.kind == InboundKind.TEXT:
@@ -79,7 +107,7 @@ async def terms(turn: Turn, tools: Tools) -> Step | None:
 
 
 async def screen(turn: Turn, tools: Tools) -> Step | None:
-    """What needs no understanding: silence asked for, nothing said, too much said, danger."""
+    """What needs no understanding: silence asked for, or ended, and what no words come with."""
     city = tools.city
     match turn.kind:
         case InboundKind.REACHABLE:
@@ -107,20 +135,6 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
         turn.suppress = False
         turn.replies.append(_say(turn, city, "start_confirmed"))
         return Step.OPTED_IN
-    danger = city.emergency(turn.text[:LONGEST_SCREENED])
-    channel = tools.channels.get(turn.channel)
-    if turn.suppressed and not danger and channel is not None and channel.silence_is_final:
-        return Step.SILENT
-    if danger:
-        crisis = city.settings["emergency"].get("crisis_line") or city.settings.get("crisis_line") or {}
-        values = {
-            "number": city.settings["emergency"]["number"],
-            "crisis_name": crisis.get("name", ""),
-            "crisis_number": crisis.get("number", ""),
-        }
-        turn.replies.append(Reply(city.say(danger, turn.language, **values), author="system", say=danger))
-        turn.handoff, turn.urgent = danger, True
-        return Step(danger)
     return None
 
 
@@ -228,23 +242,23 @@ async def _fetch(turn: Turn, tools: Tools) -> Step | None:
 
 async def cover(turn: Turn, tools: Tools) -> Step | None:
     """Mask what nobody should send, before the brain or Rasa sees it."""
-    only = privacy.cover(turn)
-    if only and turn.state == "bot" and turn.form is None and not turn.media:
-        return Step.WARNED
+    privacy.cover(turn)
     return None
 
 
 async def read(turn: Turn, tools: Tools) -> Step | None:
     """Find out how the words are meant, and their language unless the resident chose it."""
-    if turn.choice is not None or not turn.text.strip():
+    if _wordless(turn):
         return None
     hint = turn.language if turn.language_known else None
     try:
-        reading = await tools.neighbours.read(turn.text, hint, turn.history)
+        reading = await tools.neighbours.read(turn.text[:LONGEST_SCREENED], hint, turn.history)
     except NeighbourDown as down:
         log.warning("journey.brain_away", at="read", why=down.why)
         return None
     turn.reading = reading
+    if reading.danger is not None and reading.danger[0] in _DANGERS:
+        return _alarm(turn, tools.city, reading.danger[0], reading.language)
     if turn.language_fixed:
         return None
     spoken = tools.city.speaks(reading.language)
@@ -252,6 +266,31 @@ async def read(turn: Turn, tools: Tools) -> Step | None:
         turn.language = turn.new_language = spoken
     elif not turn.language_known:
         turn.new_language = turn.language
+    return None
+
+
+_DANGERS = frozenset({Step.EMERGENCY, Step.SELF_HARM})
+
+
+def _wordless(turn: Turn) -> bool:
+    """Whether a message holds no words of the resident's own: a button, a command, a code, symbols."""
+    words = turn.text.strip()
+    if turn.choice is not None or words.casefold() in _COMMANDS or _only_symbols(words):
+        return True
+    return turn.kind == InboundKind.TEXT and read_code(words) is not None
+
+
+async def silent(turn: Turn, tools: Tools) -> Step | None:
+    """Whoever wanted silence where that is final hears nothing more."""
+    channel = tools.channels.get(turn.channel)
+    final = turn.suppressed and channel is not None and channel.silence_is_final
+    return Step.SILENT if final else None
+
+
+async def bare(turn: Turn, tools: Tools) -> Step | None:
+    """Where nothing but what nobody should send was sent, there is nothing to answer."""
+    if privacy.bare(turn) and turn.state == "bot" and turn.form is None and not turn.media:
+        return Step.WARNED
     return None
 
 
@@ -373,17 +412,8 @@ def _without_rasa(turn: Turn, tools: Tools, answer: dict[str, Any] | None) -> St
 
 
 STEPS: list[StepFunction] = [
-    terms,
-    screen,
-    survey,
-    link,
-    press,
-    unpack,
-    cover,
-    read,
-    held,
-    switched_off,
-    respond,
+    *(danger, terms, screen, cover, read, silent),  # whatever a message is about, and whoever holds it
+    *(survey, link, press, unpack, bare, held, switched_off, respond),
 ]
 
 

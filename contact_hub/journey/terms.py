@@ -20,7 +20,7 @@ from contact_hub.staff.access import Viewer
 
 RESIDENT = Viewer("system", "the resident")
 # Nothing may stand beside these words: a life may hang on them, or the resident wants no more of them.
-_ALONE = frozenset({Step.EMERGENCY, Step.SELF_HARM, Step.OPTED_OUT})
+_ALONE = frozenset({Step.EMERGENCY, Step.SELF_HARM, Step.OPTED_OUT, Step.SILENT})
 
 
 # Understanding -----------------------------------------------------------------------------------
@@ -76,21 +76,23 @@ def _confirmation(turn: Turn, city: City, purpose: str, decision: Decision) -> R
 # Numbers that nobody should send -----------------------------------------------------------------
 
 
-def cover(turn: Turn) -> bool:
-    """Mask what should go no further, and say whether nothing but that was sent."""
+def cover(turn: Turn) -> None:
+    """Mask what should go no further."""
     masked = mask(turn.text, SENSITIVE)
-    if not masked.kinds:
-        return False
     turn.text, turn.sensitive = masked.text, masked.kinds
-    left = masked.text
-    for kind in masked.kinds:
+
+
+def bare(turn: Turn) -> bool:
+    """Whether nothing but what is masked was sent."""
+    left = turn.text
+    for kind in turn.sensitive:
         left = left.replace(f"[{kind}]", "")
-    return not any(c.isalnum() for c in left)
+    return bool(turn.sensitive) and not any(c.isalnum() for c in left)
 
 
 def warn(turn: Turn, city: City) -> None:
     """Tell the resident what their message held, and offer to remove it. While a person helps, they do."""
-    if not turn.sensitive or turn.state != ConversationState.BOT:
+    if not turn.sensitive or turn.state != ConversationState.BOT or turn.step in _ALONE:
         return
     language = turn.language
     what = ", ".join(city.say(f"sensitive_{kind}", language) for kind in Kind if kind in turn.sensitive)

@@ -1,0 +1,100 @@
+"""Train the danger detector: `python -m bot.evaluate.danger_training [--write]`.
+
+Examples are `nlu_data/danger/<language>.yml`, and as ordinary turns the sentences of `nlu_data/intents`.
+From which probability to act is chosen on languages that were left out of training in turn.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+
+from bot import danger
+from bot.knowledge.embeddings import Embedder
+from bot.settings import city_folder
+
+STRENGTH = 10.0  # of the weights: the inverse of their regularisation
+# The share of look-alikes that may alarm; the fixed phrases, which catch most statements, add their own.
+MOST_ALARMS = 0.003
+_KINDS = {"look_alikes": 0, "emergency": 1, "self_harm": 2}
+_ENTITY = re.compile(r"\[([^\]]*)\](?:\{[^}]*\}|\([^)]*\))")
+
+
+def taught(folder: Path) -> list[tuple[str, int, str]]:
+    """Return (text, class, language) of the sentences that a clerk listed."""
+    return [
+        (str(text), _KINDS[kind], path.stem)
+        for path in sorted((folder / "danger").glob("*.yml"))
+        for kind, texts in yaml.safe_load(path.read_text(encoding="utf-8")).items()
+        for text in texts
+    ]
+
+
+def ordinary(folder: Path) -> list[str]:
+    """Return the sentences of all intents, without the marks of their entities."""
+    return [
+        _ENTITY.sub(r"\1", line[2:]).strip()
+        for path in sorted((folder / "intents").glob("*.yml"))
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["nlu"]
+        for line in str(entry.get("examples", "")).split("\n")
+        if line.startswith("- ")
+    ]
+
+
+def fit(vectors: Any, truth: Any, languages: Any, plain: Any) -> dict[str, Any]:
+    """Return weights, from which probability to act, and how that does on languages never trained on."""
+    from sklearn.linear_model import LogisticRegression
+
+    def model(rows: Any, classes: Any) -> Any:
+        logistic = LogisticRegression(C=STRENGTH, max_iter=1000)
+        return logistic.fit(
+            np.vstack([rows, plain]), np.concatenate([classes, np.zeros(len(plain), dtype=int)])
+        )
+
+    likely = np.zeros(len(truth))
+    for language in sorted(set(languages)):
+        out = languages == language
+        likely[out] = 1 - model(vectors[~out], truth[~out]).predict_proba(vectors[out])[:, 0]
+    act_from = float(np.quantile(likely[truth == 0], 1 - MOST_ALARMS))
+    whole = model(vectors, truth)
+    heads = np.hstack([whole.coef_, whole.intercept_[:, None]])
+    return {
+        "act_from": round(act_from, 3),
+        "left_out_language": {
+            "caught": round(float((likely[truth > 0] >= act_from).mean()), 4),
+            "look_alikes_alarmed": round(float((likely[truth == 0] >= act_from).mean()), 4),
+        },
+        "examples": {name: int((truth == at).sum()) for name, at in _KINDS.items()}
+        | {"ordinary": len(plain)},
+        "weights": {
+            name: [round(float(value), 3) for value in row]
+            for name, row in zip(("none", *danger.Kind), heads, strict=True)
+        },
+    }
+
+
+def main(write: Annotated[bool, typer.Option(help="Replace danger.json.")] = False) -> None:
+    """Train the detector on the city's own sentences, and print what it learned."""
+    folder = city_folder()
+    examples, embedder = taught(folder), Embedder(danger.MODEL)
+    result = {
+        "about": "The danger detector's weights; made by `python -m bot.evaluate.danger_training --write`.",
+        "model": danger.MODEL,
+        **fit(
+            embedder.encode([text for text, _, _ in examples]),
+            np.array([kind for _, kind, _ in examples]),
+            np.array([language for _, _, language in examples]),
+            embedder.encode(ordinary(folder)),
+        ),
+    }
+    typer.echo(json.dumps({**result, "weights": "..."}, indent=2))
+    if write:
+        danger.WEIGHTS.write_text(json.dumps(result) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
