@@ -19,7 +19,6 @@ def embedder() -> Embedder:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("the whole kitchen is burning, please come", danger.Kind.EMERGENCY),
         ("my husband has stopped breathing", danger.Kind.EMERGENCY),
         ("I want to kill myself tonight", danger.Kind.SELF_HARM),
         ("ich will nicht mehr leben", danger.Kind.SELF_HARM),
