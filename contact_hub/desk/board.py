@@ -15,6 +15,8 @@ from contact_hub.citizens.sealed import SealedReader
 from contact_hub.database import Database, now
 from contact_hub.desk import lines
 from contact_hub.desk.lines import Row, Snapshot, Talk
+from contact_hub.desk.room import Seat
+from contact_hub.handoff.rules import Rules
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.staff.access import Viewer
 from contact_hub.web.errors import DATABASE_AWAY
@@ -28,11 +30,20 @@ LONGEST_REST = 0.4  # seconds
 KEPT = timedelta(seconds=1)  # without a hint a reading is as good as new for so long
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What decides which part of the queue somebody sees; whoever has the same sees the same."""
+
+    viewer: Viewer  # without a name, but for who is named on a sealed record
+    languages: frozenset[str]  # empty: any
+
+
 @dataclass(slots=True, eq=False)
 class Audience:
-    """Everybody who sees the same of the queue; `viewer` stands for all of them."""
+    """Everybody who sees the same of the queue."""
 
-    viewer: Viewer
+    sight: Sight
+    rules: Rules
     database: Database
     hint: asyncio.Event
     snapshot: Snapshot | None = None
@@ -51,11 +62,15 @@ class Audience:
             assert self.snapshot is not None
             return self.snapshot
 
+    async def last(self) -> Snapshot:
+        """The queue as it was read last: for whoever is told of every change."""
+        return self.snapshot or await self.fresh()
+
     async def _read(self, known: Snapshot | None) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         async with self.database.begin() as session:
-            new = await lines.read(session, self.viewer)
+            new = await lines.read(session, self.sight.viewer, self.rules, self.sight.languages)
             if known is not None:
                 seen = [talk for talk in new.talks if talk.id in known.asked]
                 new.rows = await lines.rows_of(session, seen)
@@ -88,31 +103,34 @@ def _kept(old: Row | None, new: Row) -> Row:
 class Board:
     """The audiences of this process. One that nobody watches costs nothing."""
 
-    def __init__(self, database: Database, wakeups: Wakeups) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, rules: Rules) -> None:
         self._database = database
         self._wakeups = wakeups
-        self._audiences: dict[Viewer, Audience] = {}
+        self._rules = rules
+        self._audiences: dict[Sight, Audience] = {}
 
-    async def audience(self, viewer: Viewer) -> Audience:
-        """Those who see the same as this viewer: the same departments, in the same role."""
-        key = await self._key(viewer)
-        found = self._audiences.get(key)
-        return found or Audience(key, self._database, asyncio.Event())
+    async def audience(self, seat: Seat) -> Audience:
+        """Those who see the same as this person."""
+        sight = await self._sight(seat)
+        return self._audiences.get(sight) or self._made(sight)
 
-    async def _key(self, viewer: Viewer) -> Viewer:
+    def _made(self, sight: Sight) -> Audience:
+        return Audience(sight, self._rules, self._database, asyncio.Event())
+
+    async def _sight(self, seat: Seat) -> Sight:
         """Somebody who is named on a sealed record sees more than their colleagues."""
         async with self._database.begin() as session:
-            named = await session.scalar(select(exists().where(SealedReader.staff_id == viewer.id)))
-        alone = viewer if named else replace(viewer, id=None, name="")
-        return replace(alone, reason=None)
+            named = await session.scalar(select(exists().where(SealedReader.staff_id == seat.me.staff.id)))
+        viewer = seat.viewer if named else replace(seat.viewer, id=None, name="")
+        return Sight(replace(viewer, reason=None), frozenset(seat.me.staff.languages))
 
     @contextlib.asynccontextmanager
-    async def watching(self, viewer: Viewer) -> AsyncIterator[Audience]:
+    async def watching(self, seat: Seat) -> AsyncIterator[Audience]:
         """An audience that is told of every change while the block runs."""
-        key = await self._key(viewer)
-        found = self._audiences.get(key)
+        sight = await self._sight(seat)
+        found = self._audiences.get(sight)
         if found is None:
-            found = self._audiences[key] = Audience(key, self._database, asyncio.Event())
+            found = self._audiences[sight] = self._made(sight)
             runner = asyncio.create_task(self._run(found), name="desk-audience")
             _RUNNING.add(runner)
             runner.add_done_callback(_RUNNING.discard)
@@ -121,8 +139,8 @@ class Board:
             yield found
         finally:
             found.watchers -= 1
-            if not found.watchers and self._audiences.get(key) is found:
-                del self._audiences[key]
+            if not found.watchers and self._audiences.get(sight) is found:
+                del self._audiences[sight]
                 found.hint.set()  # its runner sees that nobody is left
 
     async def _run(self, audience: Audience) -> None:

@@ -14,9 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.database import now
 from contact_hub.desk.talk_words import CHANNELS
-from contact_hub.flags.models import Flag
-from contact_hub.handoff import service as handoff
+from contact_hub.flags import service as flags
+from contact_hub.flags.models import Flag, Level
+from contact_hub.handoff import queue
 from contact_hub.handoff.models import Mention
+from contact_hub.handoff.queue import Waiting
+from contact_hub.handoff.rules import DANGER, Rules
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline.reading import first_id_at
 
@@ -47,6 +50,11 @@ class Talk:
     def waits(self) -> bool:
         """Whether nobody has it yet."""
         return self.state == ConversationState.WAITING
+
+    @property
+    def danger(self) -> bool:
+        """Whether somebody may be hurt."""
+        return self.priority >= DANGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,49 +94,34 @@ class Snapshot:
         return self.talks == other.talks and self.mentions == other.mentions
 
 
-async def read(session: AsyncSession, viewer: Viewer) -> Snapshot:
-    """Everything that waits or is held, of what this viewer answers and may see."""
+async def read(session: AsyncSession, viewer: Viewer, rules: Rules, languages: Collection[str]) -> Snapshot:
+    """Everything that waits or is held, of what this viewer answers in their languages and may see."""
     moment = now()
-    found = await handoff.waiting(session, MOST, viewer=viewer)
-    ids = [line.conversation_id for line in found]
-    rows = await session.execute(
-        select(
-            Conversation.id,
-            Conversation.department,
-            Conversation.promised_at,
-            Conversation.unanswered_since,
-            Conversation.snoozed_until,
-        ).where(Conversation.id.in_(ids))
-    )
-    more = {row.id: row for row in rows}
-    talks = []
-    for line in found:
-        row = more.get(line.conversation_id)
-        if row is None:
-            continue  # it was closed between the two looks
-        promised, snoozed = row.promised_at, row.snoozed_until
-        talks.append(
-            Talk(
-                line.conversation_id,
-                line.citizen_id,
-                line.channel,
-                row.department,
-                line.language,
-                line.state,
-                line.holder,
-                line.reason,
-                line.priority,
-                line.waiting_since or row.unanswered_since,
-                promised,
-                promised is not None and promised <= moment,
-                snoozed is not None and snoozed > moment,
-                snoozed,
-            )
-        )
+    found = await queue.waiting(session, MOST, viewer=viewer, rules=rules, languages=languages)
     unseen = await session.execute(
         select(Mention.staff_id, func.count()).where(Mention.seen_at.is_(None)).group_by(Mention.staff_id)
     )
-    return Snapshot(tuple(talks), {row[0]: row[1] for row in unseen}, moment)
+    return Snapshot(tuple(_talk(line, moment) for line in found), {row[0]: row[1] for row in unseen}, moment)
+
+
+def _talk(line: Waiting, moment: datetime) -> Talk:
+    promised, snoozed = line.promised_at, line.snoozed_until
+    return Talk(
+        id=line.conversation_id,
+        citizen_id=line.citizen_id,
+        channel=line.channel,
+        department=line.department,
+        language=line.language,
+        state=line.state,
+        holder=line.holder,
+        reason=line.reason,
+        priority=line.priority,
+        since=line.waiting_since or line.unanswered_since,
+        promised_at=promised,
+        overdue=promised is not None and promised <= moment,
+        snoozed=snoozed is not None and snoozed > moment,
+        snoozed_until=snoozed,
+    )
 
 
 async def rows_of(session: AsyncSession, talks: Sequence[Talk]) -> dict[uuid.UUID, Row]:
@@ -138,9 +131,9 @@ async def rows_of(session: AsyncSession, talks: Sequence[Talk]) -> dict[uuid.UUI
     ids = [talk.id for talk in talks]
     people = await _people(session, ids)
     last = await _last_words(session, ids)
-    flags = await _flags(session, ids)
+    flagged = await _flags(session, ids)
     return {
-        talk.id: Row(talk, people.get(talk.id, ""), last.get(talk.id), *flags.get(talk.id, (None, ())))
+        talk.id: Row(talk, people.get(talk.id, ""), last.get(talk.id), *flagged.get(talk.id, (None, ())))
         for talk in talks
     }
 
@@ -198,13 +191,17 @@ async def _last_words(session: AsyncSession, ids: Sequence[uuid.UUID]) -> dict[u
 async def _flags(
     session: AsyncSession, ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, tuple[str, tuple[str, ...]]]:
-    """The gravest flag of each, and what speaks for it; of equals the last."""
-    rows = await session.execute(
-        select(Flag.conversation_id, Flag.level, Flag.signals)
-        .where(Flag.conversation_id.in_(ids), Flag.dismissed_at.is_(None))
-        .order_by(Flag.score, Flag.raised_at)
-    )
-    return {
-        row.conversation_id: (row.level, tuple(str(signal.get("words", "")) for signal in row.signals))
-        for row in rows
+    """The gravest flag of each that nobody dismissed, and what speaks for it; of equals the last."""
+    gravest = {
+        talk: max((flag for flag in found if flag.dismissed_at is None), key=_gravity, default=None)
+        for talk, found in (await flags.of_conversation(session, ids)).items()
     }
+    return {
+        talk: (flag.level, tuple(str(signal.get("words", "")) for signal in flag.signals))
+        for talk, flag in gravest.items()
+        if flag is not None
+    }
+
+
+def _gravity(flag: Flag) -> tuple[int, float, datetime]:
+    return (list(Level).index(Level(flag.level)), flag.score, flag.raised_at)

@@ -9,6 +9,7 @@ from contact_hub.database import Database
 from contact_hub.desk import citizen_pages, people_pages, queue_pages, search_pages, talk
 from contact_hub.desk.board import Board
 from contact_hub.desk.room import Room
+from contact_hub.handoff.rules import rules_of
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.operations.wakeups import Wakeups
@@ -27,7 +28,7 @@ def router(
     routes = APIRouter(prefix="/desk", include_in_schema=False)
     room = Room(database, guard, city, writer, wakeups, neighbours)
 
-    board = Board(database, wakeups)
+    board = Board(database, wakeups, rules_of(city))
     queue_pages.add(routes, room, board)
     search_pages.add(routes, room)
     citizen_pages.add(routes, room)

@@ -16,6 +16,7 @@ from contact_hub.audit import service as audit
 from contact_hub.database import now
 from contact_hub.desk.board import Audience, Board
 from contact_hub.desk.drawing import Drawing
+from contact_hub.desk.lines import Snapshot
 from contact_hub.desk.look import page
 from contact_hub.desk.room import Room, Seat
 from contact_hub.desk.views import MINE, MOST, STEP, Filters, view_of
@@ -52,7 +53,7 @@ def _page(routes: APIRouter, room: Room, board: Board) -> None:
     async def shown(
         seat: Seat, filters: Filters, *, done: str = "", wrong: str = "", status: int = 200
     ) -> Response:
-        audience = await board.audience(seat.viewer)
+        audience = await board.audience(seat)
         drawing = Drawing(room, seat, filters)
         snapshot = await audience.fresh()
         view = view_of(snapshot, seat.viewer, filters)
@@ -90,14 +91,15 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
     async def lists(request: Request, filters: Annotated[Filters, Depends(_filters)]) -> Response:
         """The queue as it is now: for browsers whose stream does not come through."""
         seat = await room.seat(request, quietly=True)
-        _, news = await _news(await board.audience(seat.viewer), Drawing(room, seat, filters))
+        audience = await board.audience(seat)
+        _, news = await _news(audience, await audience.fresh(), Drawing(room, seat, filters))
         return JSONResponse(news, headers=_NOT_KEPT)
 
     @routes.get("/counts")
     async def counts(request: Request) -> Response:
         """How many wait, are mine, and name me: for the desk's other pages."""
         seat = await room.seat(request, quietly=True)
-        audience = await board.audience(seat.viewer)
+        audience = await board.audience(seat)
         view = view_of(await audience.fresh(), seat.viewer, Filters())
         found = {
             "waiting": view.narrowed.waiting,
@@ -123,9 +125,10 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
         )
 
 
-async def _news(audience: Audience, drawing: Drawing) -> tuple[str, dict[str, Any] | None]:
+async def _news(
+    audience: Audience, snapshot: Snapshot, drawing: Drawing
+) -> tuple[str, dict[str, Any] | None]:
     """What changed on somebody's screen, and the mark of what it then shows."""
-    snapshot = await audience.fresh()
     view = view_of(snapshot, drawing.seat.viewer, drawing.filters)
     return snapshot.mark, drawing.news(view, await audience.rows(snapshot, view.shown), snapshot.at)
 
@@ -137,12 +140,12 @@ async def _stream(
     drawing = Drawing(room, seat, filters)
     seen = request.headers.get("last-event-id", "")
     loop = asyncio.get_running_loop()
-    async with board.watching(seat.viewer) as audience:
+    async with board.watching(seat) as audience:
         beat = loop.time() + BEAT
         while True:
             changed = audience.changed  # before the look: what comes after it is heard
             try:
-                mark, news = await _news(audience, drawing)
+                mark, news = await _news(audience, await audience.last(), drawing)
             except DATABASE_AWAY:
                 return  # the browser comes back
             if news is not None and mark != seen:
@@ -162,7 +165,8 @@ async def _stream(
 async def _still(room: Room, request: Request, seat: Seat) -> bool:
     """Whether this is still the same person with the same rights."""
     me = await room.guard.signed_in(request, quietly=True)
-    return me is not None and room.guard.viewer_of(me) == seat.viewer
+    same = me is not None and me.staff.languages == seat.me.staff.languages
+    return me is not None and same and room.guard.viewer_of(me) == seat.viewer
 
 
 def _event(name: str, data: dict[str, Any], mark: str = "") -> str:
