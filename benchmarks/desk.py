@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -73,6 +74,13 @@ class Agent:
     waiting: list[str] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def sees(self, which: str) -> None:
+        """Wait until a conversation is on their screen."""
+        while which not in self.seen:
+            self.told.clear()
+            await self.told.wait()
 
 
 def main() -> int:
@@ -217,9 +225,7 @@ async def _somebody(session: Any, number: int, chance: random.Random, *, priorit
                 channel="sms",
                 score=0.8,
                 level="unhappy",
-                signals=[
-                    {"signal": "words", "weight": 0.8, "evidence": str(said), "words": "sounds angry"}
-                ],
+                signals=[{"signal": "words", "weight": 0.8, "evidence": str(said), "words": "sounds angry"}],
             )
         )
     return talk.id
@@ -252,6 +258,7 @@ async def _watch(client: aiohttp.ClientSession, agent: Agent) -> None:
         for which in agent.waiting:
             agent.seen.setdefault(which, arrived)
         agent.ready.set()
+        agent.told.set()
 
 
 async def _events(client: aiohttp.ClientSession, agent: Agent) -> AsyncIterator[dict[str, Any]]:
@@ -290,8 +297,9 @@ async def _news(
         wakeups.tell("desk")
         who = [agent for agent in everybody if DEPARTMENTS[(90_000 + number) % 5] in agent.departments]
         await asyncio.sleep(EVERY)
-        while time.monotonic() - committed < LATEST and not all(str(which) in a.seen for a in who):
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LATEST):
+                await asyncio.gather(*(agent.sees(str(which)) for agent in who))
         times = [agent.seen[str(which)] - committed for agent in who if str(which) in agent.seen]
         missed += len(who) - len(times)
         took += times
