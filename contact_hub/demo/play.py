@@ -152,6 +152,7 @@ class Scene:
             description=description,
             photo_id=None,
             department=department,
+            district=self.city.district_of(place),
         )
         report.created_at = report.changed_at = self.at
         age = self.at.toordinal() % 3

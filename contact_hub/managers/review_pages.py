@@ -94,7 +94,9 @@ def _one(routes: APIRouter, database: Database, guard: Guard, city: City) -> Non
         judged = case.review.verdict is not None
         # A dismissal can only be judged by what was dismissed.
         open_ = judged or with_flag or case.review.drawn_for == DrawnFor.DISMISSED
-        evidence = {str(signal["evidence"]): signal for signal in (case.flag.signals if case.flag else ())}
+        evidence: dict[str, list[str]] = {}
+        for signal in case.flag.signals if case.flag else ():
+            evidence.setdefault(str(signal["evidence"]), []).append(str(signal["words"]))
         following = next((item.id for item in waiting if item.id != which), None)
         return page(
             "review.html",

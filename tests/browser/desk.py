@@ -94,7 +94,8 @@ def sit(browser: Browser, line: WholeLine) -> Iterator[Sit]:
     yield signed_in
     for clerk in clerks:
         clerk.context.close()
-    assert [complaint for clerk in clerks for complaint in clerk.complaints] == []
+    complaints = [complaint for clerk in clerks for complaint in clerk.complaints]
+    assert complaints == [], complaints
 
 
 @dataclass
@@ -108,6 +109,11 @@ class Chatter:
     def says(self, words: str) -> None:
         self.sent += 1
         body = {"text": words, "client_id": f"m{self.sent}-{time.time_ns()}"}
+        ask(self.line, "/channels/web_chat/messages", body, self.token)
+
+    def presses(self, button: str) -> None:
+        self.sent += 1
+        body = {"button": button, "client_id": f"m{self.sent}-{time.time_ns()}"}
         ask(self.line, "/channels/web_chat/messages", body, self.token)
 
     def reads(self, after: int = 0) -> list[dict[str, Any]]:

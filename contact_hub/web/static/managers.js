@@ -36,9 +36,10 @@
       borderDash: line ? DASHES[index % DASHES.length] : [],
       pointStyle: POINTS[index % POINTS.length],
       pointRadius: 4,
+      maxBarThickness: 56,
       spanGaps: false,
     }));
-    if (!rows.length || !sets.some((set) => set.data.some((value) => value !== null))) return;
+    if (!rows.length || !sets.some((set) => set.data.some((value) => value))) return;
     const kinds = [...new Set(sets.map((set) => set.kind))];
     const axes = Object.fromEntries(kinds.map((kind, at) => [kind, {
       position: at === 0 ? "left" : "right",
