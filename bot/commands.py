@@ -16,7 +16,9 @@ import typer
 if TYPE_CHECKING:
     from bot.evaluate.files import Progress
 
-app = typer.Typer(help="Measure answers, intents, languages and satisfaction on files.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure answers, intents, languages, satisfaction and danger on files.", no_args_is_help=True
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 Data = Annotated[list[Path], typer.Option("--data", help="JSON lines; may be given several times.")]
@@ -31,6 +33,15 @@ def _assistant_of_environment() -> Iterator[tuple[str, str]]:
 
 # The trained assistant's address and secret; a command line that knows of a running one puts its own here.
 assistant: Callable[[], contextlib.AbstractContextManager[tuple[str, str]]] = _assistant_of_environment
+
+
+def _no_phrase(text: str) -> bool:
+    """Stand in where this command line runs without the hub: only the model hears then."""
+    return False
+
+
+# Whether one of the city's fixed phrases of danger is in a text; the hub's command line puts its own here.
+danger_phrase: Callable[[str], bool] = _no_phrase
 
 
 @app.command()
@@ -140,6 +151,46 @@ def satisfaction(data: Data, as_json: Json = False) -> None:
             [code, *(found[name] for name in names)]
             for code, found in [("all", result), *result["by_language"].items()]
         ],
+    )
+
+
+@app.command()
+def danger(data: Data, as_json: Json = False) -> None:
+    """Measure how many statements of danger are heard, and how many look-alikes alarm for nothing."""
+    from bot.danger import MODEL
+    from bot.evaluate import danger as measuring
+    from bot.evaluate.vectors import VectorStore
+    from bot.knowledge.embeddings import Embedder
+
+    with _readable(), _progress() as progress:
+        turns = measuring.read_turns(data)
+        store = VectorStore(Embedder(MODEL), _data() / "brain" / "evaluation.sqlite")
+        result = measuring.measure(turns, danger_phrase, store, progress)
+        store.close()
+    if as_json:
+        _print_json(result)
+        return
+    heard = {"both": result, "phrases": result["phrases_alone"], "model": result["model_alone"]}
+    _table(
+        ["heard by", "statements", "caught", "look-alikes", "alarmed"],
+        [
+            [
+                name,
+                f["statements"]["n"],
+                f["statements"]["caught"],
+                f["look_alikes"]["n"],
+                f["look_alikes"]["alarmed"],
+            ]
+            for name, f in heard.items()
+        ],
+    )
+    _table(
+        ["language", "statements", "caught"],
+        [[code or "-", f["n"], f["caught"]] for code, f in result["statements"]["by_language"].items()],
+    )
+    _table(
+        ["language", "look-alikes", "alarmed"],
+        [[code or "-", f["n"], f["alarmed"]] for code, f in result["look_alikes"]["by_language"].items()],
     )
 
 

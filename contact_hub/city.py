@@ -224,10 +224,12 @@ class City:
 
         Longer phrases that are known to mean none ("heart attack course") are taken out beforehand.
         """
-        words = self._harmless.without(plain(text))
+        typed = plain(text)
+        spellings = [self._harmless.without(words) for words in dict.fromkeys((typed, _unaccented(typed)))]
         for kind, phrases in self._danger:
-            if languages := phrases.find(words):
-                return Danger(kind, languages)
+            for words in spellings:
+                if languages := phrases.find(words):
+                    return Danger(kind, languages)
         return None
 
     def emergency(self, text: str) -> str | None:
@@ -348,7 +350,7 @@ def plain(text: str) -> str:
 def _unaccented(words: str) -> str:
     """Plain words as people in a hurry type them, without accents."""
     kept = "".join(c for c in unicodedata.normalize("NFD", words) if not unicodedata.combining(c))
-    return kept.replace("ł", "l").replace("ı", "i")
+    return kept.replace("ł", "l").replace("ı", "i").replace("'", "")
 
 
 class _Phrases:

@@ -26,7 +26,7 @@ from contact_hub.commands import (
     talk,
     webhooks,
 )
-from contact_hub.commands.shell import fail, hub, run, the_assistant
+from contact_hub.commands.shell import danger_phrase, fail, hub, run, the_assistant
 from contact_hub.operations.commands import app as operations
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 brain_commands.assistant = the_assistant
+brain_commands.danger_phrase = danger_phrase
 
 
 if __name__ == "__main__":

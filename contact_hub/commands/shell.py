@@ -7,11 +7,13 @@ import getpass
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from contact_hub.city import City
     from contact_hub.composition import Parts
     from contact_hub.staff.access import Viewer
 
@@ -54,6 +56,23 @@ def the_assistant() -> Iterator[tuple[str, str]]:
 
     with assistant() as found:
         yield found
+
+
+def danger_phrase(text: str) -> bool:
+    """Whether one of the city's fixed phrases of danger is in a text."""
+    return _city().danger(text) is not None
+
+
+@cache
+def _city() -> City:
+    from contact_hub.city import CityError, load_city
+    from contact_hub.composition import city_folder
+    from contact_hub.settings import load_settings
+
+    try:
+        return load_city(city_folder(load_settings()))
+    except CityError as error:
+        raise fail(str(error), 2) from None
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

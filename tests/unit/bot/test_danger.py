@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from bot import danger
+from bot.evaluate import danger as measuring
+from bot.evaluate.vectors import VectorStore
 from bot.knowledge.embeddings import Embedder
+from bot.knowledge.importers import ImportFailed
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +51,33 @@ def test_the_model_alone_hears_most_statements_and_seldom_alarms(embedder: Embed
     look_alikes = [seen is not None for row, seen in pairs if row["kind"] == "none"]
     assert sum(statements) / len(statements) > 0.5
     assert sum(look_alikes) / len(look_alikes) < 0.02
+
+
+def test_a_wrong_line_is_named(tmp_path: Path) -> None:
+    wrong = tmp_path / "danger.jsonl"
+    wrong.write_text('{"text": "help", "kind": "urgent"}\n', encoding="utf-8")
+    with pytest.raises(ImportFailed, match="kind"):
+        measuring.read_turns([wrong])
+
+
+def test_what_phrases_and_model_hear_is_counted_apart_and_together(
+    embedder: Embedder, tmp_path: Path
+) -> None:
+    turns = [
+        measuring.Turn("my husband has stopped breathing", "emergency", "en"),
+        measuring.Turn("zzz zzz", "self_harm", "xx"),
+        measuring.Turn("the password is dolphin", "none", "en"),
+        measuring.Turn("When does the fire station open?", "none", "en"),
+    ]
+    store = VectorStore(embedder, tmp_path / "vectors.sqlite")
+    found = measuring.measure(turns, lambda text: text in {"zzz zzz", "the password is dolphin"}, store)
+    store.close()
+    assert found["statements"]["caught"] == 1.0
+    assert found["look_alikes"]["alarmed"] == 0.5
+    assert found["phrases_alone"]["statements"]["by_language"]["xx"] == {"n": 1, "caught": 1.0}
+    assert found["model_alone"]["statements"] == {
+        "n": 2,
+        "caught": 0.5,
+        "by_language": {"en": {"n": 1, "caught": 1.0}, "xx": {"n": 1, "caught": 0.0}},
+    }
+    assert found["false_alarms"] == ["the password is dolphin"]
