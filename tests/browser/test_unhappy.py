@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import ViewportSize, expect
 
 from contact_hub.city import City, load_city
 from tests.browser.conftest import PHONE, axe_violations
@@ -115,7 +115,7 @@ def test_an_unhappy_resident_is_seen_heard_given_back_and_judged(
     expect(nuala.page.locator("li.evidence")).to_contain_text(CROSS)
     expect(nuala.page.locator("main")).to_contain_text("Their words sound dissatisfied")
     assert axe_violations(nuala.page) == []
-    nuala.page.set_viewport_size(PHONE)
+    nuala.page.set_viewport_size(ViewportSize(width=PHONE["width"], height=PHONE["height"]))
     assert nuala.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     nuala.page.get_by_role("radio", name="Yes").check()
     nuala.page.get_by_label("Why").fill("They had asked three times.")
