@@ -268,7 +268,12 @@ async def _join(session: AsyncSession, residents: list[_Resident], same: dict[st
 
 async def _judge(session: AsyncSession, dice: random.Random) -> None:
     """Most flags were looked at by the manager already; a few wait for her."""
-    flags = list(await session.scalars(select(Flag).order_by(Flag.raised_at)))
+    flags = await session.scalars(
+        select(Flag)
+        .join(Address, Address.id == Flag.address_id)
+        .where(_marked(Address.citizen_id))
+        .order_by(Flag.raised_at)
+    )
     for flag in flags:
         judged = flag.raised_at < now() - _DAY and dice.random() < 0.8
         verdict = Verdict.WRONG if flag.dismissed_at else dice.choices([*Verdict], (8, 1, 1))[0]

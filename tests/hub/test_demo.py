@@ -74,6 +74,7 @@ async def test_a_week_of_sixty_residents_fills_every_view(talking: Line, told: T
 async def test_it_is_not_made_twice_and_goes_without_a_trace(talking: Line, told: Told) -> None:
     resident = await talking.visitor()
     await resident.says("Hello")
+    await resident.says("THIS IS USELESS, I WANT A PERSON!!! A REAL ONE, AT ONCE!!!")
     tables = [*FULL, "staff"]
     before = {table: await talking.count(table) for table in tables}
     async with talking.database.begin() as session:
