@@ -16,6 +16,7 @@ from contact_hub.database import Database, now
 from contact_hub.desk import lines
 from contact_hub.desk.lines import Row, Snapshot, Talk
 from contact_hub.desk.room import Seat
+from contact_hub.desk.views import Filters
 from contact_hub.handoff.rules import Rules
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.staff.access import Viewer
@@ -24,8 +25,8 @@ from contact_hub.web.errors import DATABASE_AWAY
 log = structlog.get_logger(__name__)
 
 POLL = 3.0  # seconds until the tables are looked at although nobody hinted at anything
-TOGETHER = 0.05  # seconds in which hints are gathered
-REST = 3.0  # a reading may take this much less than the rest of the time, so that the desk stays quick
+TOGETHER = 0.1  # seconds in which hints are gathered
+REST = 4.0  # times as long as a reading took nothing is read, so that the desk stays quick on a busy line
 LONGEST_REST = 0.4  # seconds
 KEPT = timedelta(seconds=1)  # without a hint a reading is as good as new for so long
 
@@ -36,6 +37,7 @@ class Sight:
 
     viewer: Viewer  # without a name, but for who is named on a sealed record
     languages: frozenset[str]  # empty: any
+    filters: Filters
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +72,15 @@ class Audience:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         async with self.database.begin() as session:
-            new = await lines.read(session, self.sight.viewer, self.rules, self.sight.languages)
+            sight = self.sight
+            new = await lines.read(
+                session,
+                sight.viewer,
+                self.rules,
+                sight.languages,
+                sight.filters.conditions,
+                sight.filters.show,
+            )
             if known is not None:
                 seen = [talk for talk in new.talks if talk.id in known.asked]
                 new.rows = await lines.rows_of(session, seen)
@@ -109,25 +119,25 @@ class Board:
         self._rules = rules
         self._audiences: dict[Sight, Audience] = {}
 
-    async def audience(self, seat: Seat) -> Audience:
+    async def audience(self, seat: Seat, filters: Filters) -> Audience:
         """Those who see the same as this person."""
-        sight = await self._sight(seat)
+        sight = await self._sight(seat, filters)
         return self._audiences.get(sight) or self._made(sight)
 
     def _made(self, sight: Sight) -> Audience:
         return Audience(sight, self._rules, self._database, asyncio.Event())
 
-    async def _sight(self, seat: Seat) -> Sight:
+    async def _sight(self, seat: Seat, filters: Filters) -> Sight:
         """Somebody who is named on a sealed record sees more than their colleagues."""
         async with self._database.begin() as session:
             named = await session.scalar(select(exists().where(SealedReader.staff_id == seat.me.staff.id)))
         viewer = seat.viewer if named else replace(seat.viewer, id=None, name="")
-        return Sight(replace(viewer, reason=None), frozenset(seat.me.staff.languages))
+        return Sight(replace(viewer, reason=None), frozenset(seat.me.staff.languages), filters)
 
     @contextlib.asynccontextmanager
-    async def watching(self, seat: Seat) -> AsyncIterator[Audience]:
+    async def watching(self, seat: Seat, filters: Filters) -> AsyncIterator[Audience]:
         """An audience that is told of every change while the block runs."""
-        sight = await self._sight(seat)
+        sight = await self._sight(seat, filters)
         found = self._audiences.get(sight)
         if found is None:
             found = self._audiences[sight] = self._made(sight)

@@ -12,7 +12,7 @@ from contact_hub.desk.lines import Row
 from contact_hub.desk.look import channel_name, clock_of, language_name, row_html
 from contact_hub.desk.room import Room, Seat
 from contact_hub.desk.talk_words import reason
-from contact_hub.desk.views import FACETS, MOST, NONE, STEP, Filters, View
+from contact_hub.desk.views import FACETS, MOST, NONE, STEP, WAITING, Filters, View
 
 _LABELS = {
     "department": "Department",
@@ -50,7 +50,7 @@ class Drawing:
             "facets": [(name, _LABELS[name], self._options(view, name)) for name in FACETS],
             "chosen": self.filters.chosen,
             "query": self.filters.query(),
-            "waiting": view.narrowed.waiting,
+            "waiting": view.counted.waiting,
             "found_words": self._found(view),
             "more": self._more(view),
         }
@@ -64,7 +64,7 @@ class Drawing:
             "lists": {name: [str(talk.id) for talk in talks] for name, talks in view.lists.items()},
             "counts": {
                 **{name: len(talks) for name, talks in view.lists.items()},
-                "waiting": view.narrowed.waiting,
+                "waiting": view.counted.waiting,
                 "mentions": view.mentions,
             },
             "facets": {name: self._options(view, name) for name in FACETS},
@@ -92,7 +92,7 @@ class Drawing:
 
     def _options(self, view: View, name: str) -> list[tuple[str, str, int]]:
         """The choices of one filter: value, words and how many each lets through."""
-        counts: Mapping[str, int] = view.narrowed.facets[name]
+        counts: Mapping[str, int] = view.counted.facets[name]
         chosen = self.filters.chosen.get(name)
         values = set(counts) | ({chosen} if chosen else set())
         known = [(value, self._words(name, value), counts.get(value, 0)) for value in values]
@@ -108,14 +108,14 @@ class Drawing:
         return channel_name(value) if name == "channel" else reason(value)
 
     def _found(self, view: View) -> str:
-        shown, found = len(view.narrowed.shown), view.narrowed.found
+        shown, found = len(view.lists[WAITING]), view.counted.found
         if self.filters.chosen:
-            return f"{found} of {view.narrowed.waiting}" + (
+            return f"{found} of {view.counted.waiting}" + (
                 f", the first {shown} shown" if shown < found else ""
             )
         return f"the first {shown} shown" if shown < found else ""
 
     def _more(self, view: View) -> str:
         """The address of a longer list, empty where everything is shown."""
-        size = len(view.narrowed.shown)
-        return self.filters.query(size + STEP) if size < view.narrowed.found and size + STEP <= MOST else ""
+        size = len(view.lists[WAITING])
+        return self.filters.query(size + STEP) if size < view.counted.found and size + STEP <= MOST else ""

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
@@ -18,12 +19,12 @@ from contact_hub.flags import service as flags
 from contact_hub.flags.models import Flag, Level
 from contact_hub.handoff import queue
 from contact_hub.handoff.models import Mention
-from contact_hub.handoff.queue import Waiting
+from contact_hub.handoff.queue import Alike, Waiting
 from contact_hub.handoff.rules import DANGER, Rules
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline.reading import first_id_at
 
-MOST = 10_000  # conversations of one audience: beyond that a city has another problem
+MOST_HELD = 1000  # conversations in people's hands: beyond that a city has another problem
 LONGEST_WORDS = 160  # characters of a resident's last words
 
 
@@ -79,29 +80,59 @@ class Row:
 
 @dataclass(slots=True)
 class Snapshot:
-    """The queue at one moment, in the order in which it is to be served."""
+    """What waits and is held at one moment, in the order in which it is to be served."""
 
-    talks: tuple[Talk, ...]
+    waiting: tuple[Talk, ...]  # as far as it is shown
+    held: tuple[Talk, ...]
+    alike: frozenset[Alike]  # how many wait in all, filtered or not
     mentions: dict[uuid.UUID, int]
     at: datetime
     mark: str = field(default_factory=lambda: secrets.token_hex(6))  # no other snapshot's, in no process
     rows: dict[uuid.UUID, Row] = field(default_factory=dict)
     asked: set[uuid.UUID] = field(default_factory=set)  # whose rows somebody looks at
-    narrowed: dict[object, object] = field(default_factory=dict)  # what filters made of it
+
+    @property
+    def talks(self) -> tuple[Talk, ...]:
+        """Every conversation that is in it."""
+        return self.waiting + self.held
 
     def same(self, other: Snapshot) -> bool:
         """Whether both show the same; rows are compared by whoever shows them."""
-        return self.talks == other.talks and self.mentions == other.mentions
+        mine, others = ((s.waiting, s.held, s.alike, s.mentions) for s in (self, other))
+        return mine == others
 
 
-async def read(session: AsyncSession, viewer: Viewer, rules: Rules, languages: Collection[str]) -> Snapshot:
-    """Everything that waits or is held, of what this viewer answers in their languages and may see."""
+async def read(
+    session: AsyncSession,
+    viewer: Viewer,
+    rules: Rules,
+    languages: Collection[str] = (),
+    only: Sequence[ColumnElement[bool]] = (),
+    show: int = 50,
+) -> Snapshot:
+    """Who waits, of those this viewer answers in their languages and may see, narrowed to `only`, and what
+    is held.
+
+    The whole queue may be long: only what is shown is read, and of the rest how many they are.
+    """
     moment = now()
-    found = await queue.waiting(session, MOST, viewer=viewer, rules=rules, languages=languages)
+    waits, is_held = (
+        Conversation.state == state for state in (ConversationState.WAITING, ConversationState.AGENT)
+    )
+    seen: Any = {"viewer": viewer, "rules": rules, "languages": languages}
+    waiting = await queue.waiting(session, show, only=(waits, *only), **seen)
+    held = await queue.waiting(session, MOST_HELD, only=(is_held,), **seen)
+    alike = await queue.counted(session, **seen)
     unseen = await session.execute(
         select(Mention.staff_id, func.count()).where(Mention.seen_at.is_(None)).group_by(Mention.staff_id)
     )
-    return Snapshot(tuple(_talk(line, moment) for line in found), {row[0]: row[1] for row in unseen}, moment)
+    return Snapshot(
+        tuple(_talk(line, moment) for line in waiting),
+        tuple(_talk(line, moment) for line in held),
+        frozenset(alike),
+        {row[0]: row[1] for row in unseen},
+        moment,
+    )
 
 
 def _talk(line: Waiting, moment: datetime) -> Talk:

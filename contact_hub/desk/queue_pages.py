@@ -46,6 +46,9 @@ def _filters(
     reason: Word = "",
     show: Annotated[int, Query(ge=1, le=MOST)] = STEP,
 ) -> Filters:
+    department, language, channel, reason = (
+        words.replace("\x00", "") for words in (department, language, channel, reason)
+    )
     return Filters(department, language, channel, reason, show)
 
 
@@ -53,7 +56,7 @@ def _page(routes: APIRouter, room: Room, board: Board) -> None:
     async def shown(
         seat: Seat, filters: Filters, *, done: str = "", wrong: str = "", status: int = 200
     ) -> Response:
-        audience = await board.audience(seat)
+        audience = await board.audience(seat, filters)
         drawing = Drawing(room, seat, filters)
         snapshot = await audience.fresh()
         view = view_of(snapshot, seat.viewer, filters)
@@ -91,7 +94,7 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
     async def lists(request: Request, filters: Annotated[Filters, Depends(_filters)]) -> Response:
         """The queue as it is now: for browsers whose stream does not come through."""
         seat = await room.seat(request, quietly=True)
-        audience = await board.audience(seat)
+        audience = await board.audience(seat, filters)
         _, news = await _news(audience, await audience.fresh(), Drawing(room, seat, filters))
         return JSONResponse(news, headers=_NOT_KEPT)
 
@@ -99,10 +102,10 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
     async def counts(request: Request) -> Response:
         """How many wait, are mine, and name me: for the desk's other pages."""
         seat = await room.seat(request, quietly=True)
-        audience = await board.audience(seat)
+        audience = await board.audience(seat, Filters())
         view = view_of(await audience.fresh(), seat.viewer, Filters())
         found = {
-            "waiting": view.narrowed.waiting,
+            "waiting": view.counted.waiting,
             "mine": len(view.lists[MINE]),
             "mentions": view.mentions,
         }
@@ -140,7 +143,7 @@ async def _stream(
     drawing = Drawing(room, seat, filters)
     seen = request.headers.get("last-event-id", "")
     loop = asyncio.get_running_loop()
-    async with board.watching(seat) as audience:
+    async with board.watching(seat, filters) as audience:
         beat = loop.time() + BEAT
         while True:
             changed = audience.changed  # before the look: what comes after it is heard

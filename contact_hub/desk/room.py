@@ -23,7 +23,7 @@ class Seat:
 
     me: SignedIn
     viewer: Viewer
-    mentions: int  # of them in notes that they have not seen yet
+    mentions: int  # of them in notes that they have not seen yet, for a page that says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ class Room:
         viewer = self.guard.viewer_of(me, words or None)
         if not allows(viewer, action):
             raise HTTPException(403, f"Your role does not let you {action}.")
-        return Seat(me, viewer, await self._mentions(me))
+        page = request.method == "GET" and not quietly
+        return Seat(me, viewer, await self._mentions(me) if page else 0)
 
     async def _mentions(self, me: SignedIn) -> int:
         rows = await self.database.glance(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
+from sqlalchemy import ColumnElement, or_
+
+from contact_hub.citizens.models import Address, Conversation
 from contact_hub.database import now
 from contact_hub.desk.lines import Snapshot, Talk
+from contact_hub.handoff.queue import Alike
 from contact_hub.staff.access import Viewer
 
 STEP = 50  # lines more with every "show more"
@@ -17,6 +21,13 @@ MOST = 500
 MINE, SNOOZED, WAITING, COLLEAGUES = "mine", "snoozed", "waiting", "colleagues"
 FACETS = ("department", "language", "channel", "reason")
 NONE = "none"  # in a form and an address: no department yet, no language known
+
+_COLUMNS = {
+    "department": Conversation.department,
+    "language": Conversation.language,
+    "channel": Address.channel,
+    "reason": Conversation.reason,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,16 @@ class Filters:
         """The filters that narrow anything."""
         return {name: wanted for name in FACETS if (wanted := getattr(self, name))}
 
+    @property
+    def conditions(self) -> tuple[ColumnElement[bool], ...]:
+        """The same for the reading of the queue."""
+        return tuple(
+            or_(_COLUMNS[name].is_(None), _COLUMNS[name] == "")
+            if wanted == NONE
+            else _COLUMNS[name] == wanted
+            for name, wanted in self.chosen.items()
+        )
+
     def query(self, show: int | None = None) -> str:
         """These filters as they stand in an address."""
         size = show or self.show
@@ -41,12 +62,11 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowed:
-    """What the filters make of those who wait: the same for everybody with the same filters."""
+class Counted:
+    """How many wait, and what the filters make of them."""
 
-    shown: Sequence[Talk]
-    found: int
     waiting: int  # filtered or not
+    found: int
     facets: Mapping[str, Mapping[str, int]]  # how many each value of each filter would let through
 
 
@@ -55,7 +75,7 @@ class View:
     """The lists of one person, each in the order in which it is shown."""
 
     lists: Mapping[str, Sequence[Talk]]
-    narrowed: Narrowed
+    counted: Counted
     mentions: int
 
     @property
@@ -64,48 +84,33 @@ class View:
         return [talk for talks in self.lists.values() for talk in talks]
 
 
-def narrowed(snapshot: Snapshot, filters: Filters) -> Narrowed:
-    """What is let through, worked out once a snapshot."""
-    known = snapshot.narrowed.get(filters)
-    if isinstance(known, Narrowed):
-        return known
-    waiting = [talk for talk in snapshot.talks if talk.waits]
-    found = _through(waiting, filters.chosen)
-    facets = {
-        name: dict(Counter(_key(talk, name) for talk in _through(waiting, filters.chosen, but=name)))
-        for name in FACETS
-    }
-    made = snapshot.narrowed[filters] = Narrowed(found[: filters.show], len(found), len(waiting), facets)
-    return made
-
-
 def view_of(snapshot: Snapshot, viewer: Viewer, filters: Filters) -> View:
     """What somebody sees."""
-    name = viewer.name
-    held = [talk for talk in snapshot.talks if not talk.waits]
-    mine = [talk for talk in held if talk.holder == name]
-    waiting = narrowed(snapshot, filters)
+    mine = [talk for talk in snapshot.held if talk.holder == viewer.name]
     return View(
         {
             MINE: sorted((talk for talk in mine if not talk.snoozed), key=_unanswered_first),
             SNOOZED: sorted((talk for talk in mine if talk.snoozed), key=lambda t: t.snoozed_until or now()),
-            COLLEAGUES: [talk for talk in held if talk.holder != name][:MOST],
-            WAITING: waiting.shown,
+            COLLEAGUES: [talk for talk in snapshot.held if talk.holder != viewer.name],
+            WAITING: snapshot.waiting,
         },
-        waiting,
+        _counted(snapshot.alike, filters.chosen),
         0 if viewer.id is None else snapshot.mentions.get(viewer.id, 0),
     )
 
 
-def _through(talks: list[Talk], chosen: Mapping[str, str], *, but: str = "") -> list[Talk]:
-    for name, wanted in chosen.items():
-        if name != but:
-            talks = [talk for talk in talks if _key(talk, name) == wanted]
-    return talks
-
-
-def _key(talk: Talk, name: str) -> str:
-    return getattr(talk, name) or NONE
+def _counted(alike: Iterable[Alike], chosen: Mapping[str, str]) -> Counted:
+    waiting = found = 0
+    facets: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    for group in alike:
+        values = {name: getattr(group, name) or NONE for name in FACETS}
+        refused = [name for name, wanted in chosen.items() if values[name] != wanted]
+        waiting += group.count
+        found += 0 if refused else group.count
+        for name in FACETS:
+            if not refused or refused == [name]:
+                facets[name][values[name]] += group.count
+    return Counted(waiting, found, facets)
 
 
 def _unanswered_first(talk: Talk) -> tuple[bool, float, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,13 +58,14 @@ async def waiting(
     viewer: Viewer = SYSTEM,
     rules: Rules | None = None,
     languages: Collection[str] = (),
+    only: Sequence[ColumnElement[bool]] = (),
     offset: int = 0,
 ) -> list[Waiting]:
     """Conversations that wait for a person or are held by one, whose turn it is first.
 
     Of those the viewer answers, and whose citizens they may see. With `languages`, those in others show
     once they have waited for the city's patience with that, or stand for danger: somebody is better than
-    nobody.
+    nobody. `only` narrows it further, by columns of Conversation and Address.
     """
     query = (
         select(
@@ -84,12 +85,7 @@ async def waiting(
         )
         .join(Address, Address.id == Conversation.address_id)
         .join(Citizen, Citizen.id == Address.citizen_id)
-        .where(
-            Conversation.state.in_((ConversationState.WAITING, ConversationState.AGENT)),
-            # Who answers an open conversation may see its citizen, unless that record is sealed.
-            theirs(viewer),
-            unsealed(viewer),
-        )
+        .where(*_seen(viewer, rules, languages), *only)
         .order_by(
             (Conversation.state == ConversationState.AGENT),
             in_danger().desc(),
@@ -100,8 +96,6 @@ async def waiting(
         .limit(limit)
         .offset(offset)
     )
-    if languages and rules is not None:
-        query = query.where(_for_speakers(languages, rules))
     return [
         Waiting(
             conversation_id=row.id,
@@ -120,6 +114,41 @@ async def waiting(
         )
         for row in await session.execute(query)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """How many wait who have all of this in common."""
+
+    department: str | None
+    language: str | None
+    channel: str
+    reason: str | None
+    count: int
+
+
+async def counted(
+    session: AsyncSession, *, viewer: Viewer, rules: Rules | None = None, languages: Collection[str] = ()
+) -> list[Alike]:
+    """How many wait, of those that `waiting` gives to the same viewer."""
+    alike = (Conversation.department, Conversation.language, Address.channel, Conversation.reason)
+    rows = await session.execute(
+        select(*alike, func.count())
+        .join(Address, Address.id == Conversation.address_id)
+        .join(Citizen, Citizen.id == Address.citizen_id)
+        .where(*_seen(viewer, rules, languages), Conversation.state == ConversationState.WAITING)
+        .group_by(*alike)
+    )
+    return [Alike(*row) for row in rows]
+
+
+def _seen(viewer: Viewer, rules: Rules | None, languages: Collection[str]) -> Iterator[ColumnElement[bool]]:
+    yield Conversation.state.in_((ConversationState.WAITING, ConversationState.AGENT))
+    # Who answers an open conversation may see its citizen, unless that record is sealed.
+    yield theirs(viewer)
+    yield unsealed(viewer)
+    if languages and rules is not None:
+        yield _for_speakers(languages, rules)
 
 
 def _for_speakers(languages: Collection[str], rules: Rules) -> ColumnElement[bool]:
