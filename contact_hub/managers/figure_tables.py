@@ -154,8 +154,7 @@ _OUTCOMES = {
 
 async def tables(session: AsyncSession, viewer: Viewer, city: City, period: Period, by: By) -> list[Table]:
     """Every table of the page with the figures, in its order."""
-    together = (await figures.counted(session, viewer, period, By.ALL)).get("", {})
-    apart = await figures.counted(session, viewer, period, by)
+    together, apart = await figures.counted(session, viewer, period, by)
     found = [_overview(together)]
     found += [_apart(key, title, told, apart, city, period, by) for key, title, told in _GROUPS]
     for key, title, heading, name, order in _lists(city):

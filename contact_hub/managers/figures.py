@@ -22,9 +22,8 @@ from contact_hub.staff.access import Viewer
 
 
 class By(StrEnum):
-    """What figures are told apart by; `ALL` is all of them together."""
+    """What figures are told apart by."""
 
-    ALL = "all"
     WEEK = "week"
     MONTH = "month"
     CHANNEL = "channel"
@@ -57,7 +56,6 @@ class _Source:
             " ORDER BY r.created_at LIMIT 1)"
         )
         return {
-            By.ALL: "''",
             By.WEEK: f"date_trunc('week', {at})::date::text",
             By.MONTH: f"to_char({at}, 'YYYY-MM')",
             By.CHANNEL: self.channel,
@@ -67,36 +65,42 @@ class _Source:
         }[by]
 
     def query(self, by: By, *, departments: bool) -> str:
-        """One row for each group."""
+        """One row for each group, and one for all together, whose group is NULL."""
         theirs = f" AND coalesce({self.department}, '') = ANY(:departments)" if departments else ""
         return (
             f"SELECT {self.group(by)} AS grp, {self.figures} FROM {self.rows}"  # noqa: S608 - our words
-            f" WHERE {self.time} >= :since AND {self.time} < :until{theirs} GROUP BY 1"
+            f" WHERE {self.time} >= :since AND {self.time} < :until{theirs} GROUP BY GROUPING SETS ((1), ())"
         )
 
 
-_SAME_MATTER = (
-    "FROM address b JOIN conversation d ON d.address_id = b.id"
-    " WHERE b.citizen_id = a.citizen_id AND d.id <> c.id"
-    " AND coalesce(d.department, '') = coalesce(c.department, '')"
-)
-_ENDED = "coalesce(c.closed_at, c.last_activity_at)"
 # A talk that never changed hands has the epoch 0, or 1 from being closed; who asked for a person waited.
 _BOT_ONLY = (
-    "(c.epoch <= 1 AND c.state IN ('bot', 'closed')"
-    " AND NOT EXISTS (SELECT FROM wait w WHERE w.conversation_id = c.id))"
+    "c.epoch <= 1 AND c.state IN ('bot', 'closed')"
+    " AND NOT EXISTS (SELECT FROM wait w WHERE w.conversation_id = c.id)"
+)
+_CAME_BACK = (
+    "EXISTS (SELECT FROM address b JOIN conversation d ON d.address_id = b.id"
+    " WHERE b.citizen_id = c.citizen_id AND d.id <> c.id AND coalesce(d.department, '') = c.matter"
+    " AND d.opened_at > c.ended_at AND d.opened_at <= c.ended_at + interval '7 days')"
 )
 _TALKS = f"""(
-    SELECT c.id, c.opened_at, a.channel, c.department, coalesce(c.language, z.language) AS language,
-           c.closed_at, {_BOT_ONLY} AS bot_only,
-           {_ENDED} < :seven_days_ago AND c.state IN ('bot', 'closed') AS settled,
-           EXISTS (SELECT {_SAME_MATTER} AND d.opened_at > {_ENDED}
-                   AND d.opened_at <= {_ENDED} + interval '7 days') AS came_back,
-           (SELECT count(*) {_SAME_MATTER} AND d.opened_at < c.opened_at
-            AND d.opened_at >= c.opened_at - interval '14 days') >= 2 AS third,
+    SELECT c.id, c.opened_at, c.closed_at, c.channel, c.department,
+           coalesce(c.language, z.language) AS language, c.settled, c.third, {_BOT_ONLY} AS bot_only,
+           c.settled AND {_BOT_ONLY} AND NOT {_CAME_BACK} AS contained,
            EXISTS (SELECT FROM flag f WHERE f.conversation_id = c.id) AS flagged
-    FROM conversation c JOIN address a ON a.id = c.address_id JOIN citizen z ON z.id = a.citizen_id
-    WHERE c.opened_at >= :since AND c.opened_at < :until
+    FROM (
+        SELECT c.id, c.opened_at, c.closed_at, c.epoch, c.state, c.department, c.language,
+               a.channel, a.citizen_id,
+               coalesce(c.department, '') AS matter, coalesce(c.closed_at, c.last_activity_at) AS ended_at,
+               c.state IN ('bot', 'closed')
+                   AND coalesce(c.closed_at, c.last_activity_at) < :seven_days_ago AS settled,
+               coalesce(lag(c.opened_at, 2) OVER (
+                   PARTITION BY a.citizen_id, coalesce(c.department, '') ORDER BY c.opened_at, c.id
+               ) >= c.opened_at - interval '14 days', false) AS third
+        FROM conversation c JOIN address a ON a.id = c.address_id
+        WHERE c.opened_at >= :two_weeks_before AND c.opened_at < :until
+    ) AS c JOIN citizen z ON z.id = c.citizen_id
+    WHERE c.opened_at >= :since
 ) AS k"""  # noqa: S608 - our words
 _MINUTES = "percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM {0}) / 60.0)"
 # The milliseconds in which a UUIDv7 begins (RFC 9562).
@@ -111,7 +115,7 @@ _SOURCES: Mapping[str, _Source] = {
         "k.language",
         "k.id",
         "count(*) AS talks, count(*) FILTER (WHERE k.settled) AS settled,"
-        " count(*) FILTER (WHERE k.settled AND k.bot_only AND NOT k.came_back) AS contained,"
+        " count(*) FILTER (WHERE k.contained) AS contained,"
         " count(*) FILTER (WHERE k.third) AS repeated, count(*) FILTER (WHERE k.flagged) AS flagged,"
         " count(*) FILTER (WHERE k.closed_at IS NOT NULL AND NOT k.bot_only) AS resolved,"
         f" {_MINUTES.format('(k.closed_at - k.opened_at)')}"
@@ -157,16 +161,20 @@ _SOURCES: Mapping[str, _Source] = {
 }
 
 
-async def counted(session: AsyncSession, viewer: Viewer, period: Period, by: By) -> Counted:
-    """Every figure of a period by group, as far as the viewer's departments go."""
-    found: Counted = {}
+async def counted(
+    session: AsyncSession, viewer: Viewer, period: Period, by: By
+) -> tuple[dict[str, Any], Counted]:
+    """Every figure of a period, all together and by group, as far as the viewer's departments go."""
+    together: dict[str, Any] = {}
+    apart: Counted = {}
     departments = departments_of(viewer)
     for source in _SOURCES.values():
         statement = source.query(by, departments=departments is not None)
         for row in (await session.execute(text(statement), _values(viewer, period))).mappings():
-            figures = {name: value for name, value in row.items() if name != "grp"}
-            found.setdefault(str(row["grp"]), {}).update(figures)
-    return found
+            group = row["grp"]
+            found = together if group is None else apart.setdefault(str(group), {})
+            found.update({name: value for name, value in row.items() if name != "grp"})
+    return together, apart
 
 
 # What is told by itself, not with every group ---------------------------------------------------------
@@ -219,6 +227,7 @@ def _values(viewer: Viewer, period: Period) -> dict[str, Any]:
         "until": period.until,
         "zone": period.zone.key,
         "at": now(),
+        "two_weeks_before": period.since - timedelta(days=14),
         "seven_days_ago": now() - timedelta(days=7),
         # The partitions that hold questions of the period; a person may wake up a day later.
         "low": floor(period.since - timedelta(days=1)),

@@ -2,70 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.managers.hiding import hidden
 from contact_hub.managers.tables import FEW, Cell, Column, Table
-from contact_hub.privacy import counts
 
 MONTHS = 12
-_MEASURES = frozenset({"conversation", "answer", "report", "flag", "rating"})
-_NAMES = ("Conversations", "Questions answered", "Questions refused", "Reports", "Flags", "Ratings")
-
-
-@dataclass(frozen=True, slots=True)
-class _Month:
-    """The counts of a month in the order of the columns, and the sum of what was given as ratings."""
-
-    counts: tuple[int, ...]
-    given: int
-
-    @property
-    def mean(self) -> float | None:
-        return self.given / self.counts[-1] if self.counts[-1] else None
+# Column -> where its rows are, when they happened, which of them, and what of `kept_count` belongs to it.
+# A report without a person was counted when its person left.
+_COLUMNS: Mapping[str, tuple[str, str, str, str]] = {
+    "Conversations": ("conversation", "opened_at", "true", "conversation"),
+    "Questions answered": ("answer", "created_at", "outcome = 'answered'", "answer:answered"),
+    "Questions refused": ("answer", "created_at", "outcome = 'refused'", "answer:refused"),
+    "Reports": ("report", "created_at", "address_id IS NOT NULL", "report"),
+    "Flags": ("flag", "raised_at", "true", "flag"),
+    **{f"Rated {n}": ("rating", "closed_at", f"score = {n}", f"rating:{n}") for n in range(1, 6)},
+}
+_SHOWN = ("Conversations", "Questions answered", "Questions refused", "Reports", "Flags")
+_RATED = tuple(f"Rated {n}" for n in range(1, 6))
 
 
 async def long_run(session: AsyncSession, last: date) -> Table:
     """The last twelve months up to a day, from the counts that survive an erasure."""
     number = last.year * 12 + last.month - 1
-    days = [date(n // 12, n % 12 + 1, 1) for n in range(number - MONTHS + 1, number + 1)]
-    months = {f"{day:%Y-%m}": _month(await counts.monthly(session, day, _MEASURES)) for day in days}
-    shut = [hidden({name: month.counts[at] for name, month in months.items()}) for at in range(len(_NAMES))]
-    rows: list[list[Cell]] = [
-        [
-            name,
-            *(FEW if name in shut[at] else n for at, n in enumerate(month.counts)),
-            FEW if name in shut[-1] else month.mean,
-        ]
-        for name, month in months.items()
-    ]
+    months = [date(n // 12, n % 12 + 1, 1) for n in range(number - MONTHS + 1, number + 1)]
+    found = {name: await _counted(session, months, *column) for name, column in _COLUMNS.items()}
+    counts = {name: found[name] for name in _SHOWN}
+    counts["Ratings"] = {month: sum(found[rated][month] for rated in _RATED) for month in months}
+    shut = {name: hidden({f"{month:%Y-%m}": n[month] for month in months}) for name, n in counts.items()}
+    rows: list[list[Cell]] = []
+    for month in months:
+        name, ratings = f"{month:%Y-%m}", counts["Ratings"][month]
+        given = sum(n * found[rated][month] for n, rated in enumerate(_RATED, start=1))
+        mean: Cell = given / ratings if ratings else None
+        told: list[Cell] = [FEW if name in shut[column] else n[month] for column, n in counts.items()]
+        rows.append([name, *told, FEW if name in shut["Ratings"] else mean])
     return Table(
         "months",
         "Twelve months",
-        [Column("Month"), *(Column(name, "count") for name in _NAMES), Column("Satisfaction", "score")],
+        [Column("Month"), *(Column(name, "count") for name in counts), Column("Satisfaction", "score")],
         rows,
         about="Months of UTC. These figures also count what was erased meanwhile.",
         chart="line",
-        drawn=(1, 2, 3, 4, 5, 6),
+        drawn=tuple(range(1, len(counts) + 1)),
     )
 
 
-def _month(found: dict[tuple[str, str, str], int]) -> _Month:
-    def sum_of(measure: str, begins: str = "") -> int:
-        return sum(n for (name, _, key), n in found.items() if name == measure and key.startswith(begins))
-
-    scores = {score: sum_of("rating", str(score)) for score in range(1, 6)}
-    return _Month(
-        (
-            sum_of("conversation"),
-            sum_of("answer", "answered"),
-            sum_of("answer", "refused"),
-            sum_of("report"),
-            sum_of("flag"),
-            sum(scores.values()),
+async def _counted(
+    session: AsyncSession, months: Sequence[date], table: str, time: str, which: str, kept: str
+) -> dict[date, int]:
+    """How many there were in each month: what is there, and what was counted before it went."""
+    measure, _, begins = kept.partition(":")
+    rows = await session.execute(
+        text(
+            f"SELECT date_trunc('month', {time} AT TIME ZONE 'UTC')::date, count(*) FROM {table}"  # noqa: S608
+            f" WHERE {which} AND {time} >= :first AND {time} < :after GROUP BY 1"
+            " UNION ALL SELECT month, sum(n) FROM kept_count WHERE measure = :measure"
+            " AND key LIKE :begins AND month = ANY(:months) GROUP BY 1"
         ),
-        sum(score * n for score, n in scores.items()),
+        {
+            "first": datetime.combine(months[0], clock.min, UTC),
+            "after": datetime.combine(months[-1] + timedelta(days=32), clock.min, UTC).replace(day=1),
+            "measure": measure,
+            "begins": f"{begins}%",
+            "months": list(months),
+        },
     )
+    found = dict.fromkeys(months, 0)
+    for month, n in rows:
+        found[month] += int(n)
+    return found

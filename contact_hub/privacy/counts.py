@@ -8,7 +8,7 @@ Months are UTC's.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -111,18 +111,11 @@ async def add(session: AsyncSession, measure: str, key: str, at: datetime, chann
     )
 
 
-async def monthly(
-    session: AsyncSession, month: date, only: Collection[str] | None = None
-) -> dict[tuple[str, str, str], int]:
-    """The figures of a month by measure, channel and key, whether or not their rows are still there.
-
-    `only` names the measures that are wanted, where that is not all of them.
-    """
+async def monthly(session: AsyncSession, month: date) -> dict[tuple[str, str, str], int]:
+    """The figures of a month by measure, channel and key, whether or not their rows are still there."""
     first, after = _bounds(month)
-    wanted = set(_MEASURES if only is None else only)
     found: dict[tuple[str, str, str], int] = {}
-    for name in sorted(wanted):
-        measure = _MEASURES[name]
+    for name, measure in _MEASURES.items():
         window = f"{measure.time} >= :first AND {measure.time} < :after"
         values: dict[str, Any] = {"first": first, "after": after}
         if name in {"touchpoint", "handoff"}:  # by id as well, for the partitions that need not be read
@@ -132,8 +125,7 @@ async def monthly(
             found[name, channel, key] = found.get((name, channel, key), 0) + n
     kept = text("SELECT measure, channel, key, n FROM kept_count WHERE month = :month")
     for name, channel, key, n in await session.execute(kept, {"month": first.date()}):
-        if only is None or name in wanted:
-            found[name, channel, key] = found.get((name, channel, key), 0) + n
+        found[name, channel, key] = found.get((name, channel, key), 0) + n
     return found
 
 

@@ -45,10 +45,11 @@ def last_days(line: Line, days: int = 40) -> Period:
     return Period(today - timedelta(days=days), today, line.city.zone)
 
 
-async def counted(line: Line, by: By = By.ALL, viewer: Viewer = MANAGER) -> Any:
+async def counted(line: Line, by: By | None = None, viewer: Viewer = MANAGER) -> Any:
+    """What was counted by group, or all together."""
     async with line.database.begin() as session:
-        apart = await figures.counted(session, viewer, last_days(line), by)
-    return apart.get("", {}) if by is By.ALL else apart
+        together, apart = await figures.counted(session, viewer, last_days(line), by or By.WEEK)
+    return together if by is None else apart
 
 
 async def aged(line: Line, resident: Resident, days: float, *, closed: bool = True) -> uuid.UUID:
