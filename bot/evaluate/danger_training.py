@@ -29,7 +29,7 @@ _ENTITY = re.compile(r"\[([^\]]*)\](?:\{[^}]*\}|\([^)]*\))")
 
 def taught(folder: Path) -> list[tuple[str, int, str]]:
     """Return (text, class, language) of the sentences that a clerk listed, and of parts put together."""
-    found = []
+    found: list[tuple[str, int, str]] = []
     for path in sorted((folder / "danger").glob("*.yml")):
         lists = yaml.safe_load(path.read_text(encoding="utf-8"))
         rows = lists.pop("each_with_each", {})
@@ -52,10 +52,13 @@ def ordinary(folder: Path) -> list[str]:
     ]
 
 
+_BARE: dict[str, str | int | None] = {"ł": "l", "ı": "i", "'": None}
+
+
 def hurried(text: str) -> str:
     """Return a text as people in a hurry type it: small letters, no accents, no apostrophes."""
     kept = (c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
-    return "".join(kept).translate(str.maketrans({"ł": "l", "ı": "i", "'": None}))
+    return "".join(kept).translate(str.maketrans(_BARE))
 
 
 def fit(vectors: Any, bare: Any, truth: Any, languages: Any, plain: Any) -> dict[str, Any]:
