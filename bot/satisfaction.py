@@ -6,13 +6,15 @@ languages in one space and takes a few milliseconds.
 
 Two linear heads look at a turn. `plain` knows how people sound who are unhappy; `rejection` knows,
 from what was said before as well, when an answer was not what was wanted. Either may carry a turn
-over the threshold, and so may a set phrase ("thanks for nothing").
+over the threshold, and so may a set phrase ("thanks for nothing"). Somebody unhappy may say so in
+half a sentence, so that `plain` and the set phrases look at the clauses of a turn as well.
 docs/decisions/0015-reading-dissatisfaction.md holds what was tried.
 """
 
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -34,13 +36,18 @@ LONGEST_TURN = 1_000
 # What carries a turn over the threshold is one head, not the sum of two that are undecided.
 SHARPNESS = 3.0
 # Set phrases ("thanks for nothing") lie so near to their harmless neighbours that no plane parts them: a
-# turn counts as one from a cosine of `stock_from` on, and this is how steeply.
+# turn counts as one from a cosine of `stock_from` on, unless a harmless one is nearer; this is how steeply.
 STOCK_SLOPE = 20.0
+# Shorter clauses ("oh", "well then") are not looked at on their own; ideograms are written without spaces.
+FEWEST_WORDS, FEWEST_IDEOGRAMS = 3, 4
+MOST_CLAUSES = 6
 # How much of the earlier turns' rejection adds to a turn's own, and how fast it is forgotten.
 MEMORY = 0.2
 FORGETTING = 0.5
 # Shorter turns ("yes", "Mill Lane") are said twice without asking twice; an ideogram is worth three letters.
 SHORTEST_REPEAT = 12
+
+_BETWEEN_CLAUSES = re.compile(r"[.,;:!?…،؛؟。，；：！？、—–\n]+")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Weights:
     plain_from: float
     stock: Vectors  # set phrases, a row each
     stock_from: float
+    harmless: Vectors  # calm examples that lie near a set phrase ("thanks for everything")
     turn: Vector
     answer: Vector
     alike: float
@@ -79,16 +87,26 @@ class Feeling:
 
 @dataclass(frozen=True)
 class Said:
-    """A turn with its vector."""
+    """A turn with its vector, and those of its `clauses`."""
 
     role: str
     text: str
     vector: Vector
+    clauses: tuple[Vector, ...] = ()
 
 
 def words(text: str, history: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what `feeling` needs a vector of, in its order: what was said lately, then the turn itself."""
-    return [said[:LONGEST_TURN] for _, said in lately(history)[1]] + [text[:LONGEST_TURN]]
+    """Return what `feeling` needs a vector of: what was said lately, the turn's clauses, last the turn."""
+    before = [said[:LONGEST_TURN] for _, said in lately(history)[1]]
+    return [*before, *clauses(text), text[:LONGEST_TURN]]
+
+
+def clauses(text: str) -> list[str]:
+    """Return the first clauses of a turn that are long enough to mean something; none if it is but one."""
+    found = [clause for part in _BETWEEN_CLAUSES.split(text[:LONGEST_TURN]) if (clause := part.strip())]
+    if len(found) < 2:
+        return []
+    return [clause for clause in found if _means_something(clause)][:MOST_CLAUSES]
 
 
 def lately(history: Sequence[Mapping[str, Any]]) -> tuple[int, list[tuple[str, str]]]:
@@ -101,9 +119,9 @@ def feeling(text: str, history: Sequence[Mapping[str, Any]], vectors: Vectors) -
     """Read a turn; `vectors` holds a row for each text that `words` gives."""
     start, turns = lately(history)
     said = [
-        Said(role, words, vector)
-        for (role, words), vector in zip([*turns, ("citizen", text)], vectors, strict=True)
+        Said(role, words, vector) for (role, words), vector in zip(turns, vectors[: len(turns)], strict=True)
     ]
+    said.append(Said("citizen", text, vectors[-1], tuple(vectors[len(turns) : -1])))
     found = repeated(said, weights())
     place = None if found is None else Repeats(start + found.turn, found.similarity)
     return Feeling(unhappy(said, weights()), place)
@@ -111,11 +129,23 @@ def feeling(text: str, history: Sequence[Mapping[str, Any]], vectors: Vectors) -
 
 def unhappy(said: Sequence[Said], learned: Weights) -> float:
     """Return how likely the last turn, a citizen's, is dissatisfied (0-1)."""
-    plain = learned.plain_bias + float(learned.plain @ said[-1].vector) - learned.plain_from
-    phrase = STOCK_SLOPE * (float((learned.stock @ said[-1].vector).max()) - learned.stock_from)
+    plain = plainly(said[-1], learned.plain) + learned.plain_bias - learned.plain_from
+    phrase = STOCK_SLOPE * max(
+        float((learned.stock @ part).max()) - max(learned.stock_from, float((learned.harmless @ part).max()))
+        for part in (said[-1].vector, *said[-1].clauses)
+    )
     rejects = remembered(rejections(said, learned)) - learned.rejection_from
     total = float(np.logaddexp(SHARPNESS * max(plain, phrase), rejects))
     return 1 / (1 + math.exp(-float(np.clip(total, -30, 30))))
+
+
+def plainly(turn: Said, slopes: Vector) -> float:
+    """Return what a plane gives a turn, or the mean of that and its worst clause where it is more.
+
+    A clause alone says too little: "I was fined" and "nobody is there" begin many a calm question.
+    """
+    whole = float(slopes @ turn.vector)
+    return max([whole, *((whole + float(slopes @ clause)) / 2 for clause in turn.clauses)])
 
 
 def rejections(said: Sequence[Said], learned: Weights) -> list[float]:
@@ -175,6 +205,7 @@ def read_weights(stored: Mapping[str, Any]) -> Weights:
         plain_from=float(plain["from"]),
         stock=unpacked(stored["stock"]["vectors"], len(plain["turn"])),
         stock_from=float(stored["stock"]["from"]),
+        harmless=unpacked(stored["stock"]["harmless"], len(plain["turn"])),
         turn=np.asarray(rejection["turn"], dtype=np.float32),
         answer=np.asarray(rejection["answer"], dtype=np.float32),
         alike=float(rejection["alike"]),
@@ -201,6 +232,11 @@ def unpacked(words: str, width: int) -> Vectors:
 def weights() -> Weights:
     """Return the shipped weights."""
     return read_weights(json.loads(WEIGHTS.read_text(encoding="utf-8")))
+
+
+def _means_something(clause: str) -> bool:
+    ideograms = sum("\u3040" <= sign <= "\u9fff" for sign in clause)
+    return ideograms >= FEWEST_IDEOGRAMS or len(clause.split()) >= FEWEST_WORDS
 
 
 def _length(text: str) -> int:

@@ -47,10 +47,22 @@ def encoded(
     dialogues: Sequence[Dialogue], store: VectorStore, progress: Progress = silent
 ) -> list[list[Said]]:
     """Return each dialogue's turns with their vectors."""
-    texts = list(dict.fromkeys(turn.text[:LONGEST_TURN] for one in dialogues for turn in one.turns))
+    texts = list(
+        dict.fromkeys(
+            words for one in dialogues for turn in one.turns for words in satisfaction.words(turn.text, [])
+        )
+    )
     vectors = dict(zip(texts, store.encode(texts, [""] * len(texts), progress), strict=True))
     return [
-        [Said(turn.role, turn.text, vectors[turn.text[:LONGEST_TURN]]) for turn in one.turns]
+        [
+            Said(
+                turn.role,
+                turn.text,
+                vectors[turn.text[:LONGEST_TURN]],
+                tuple(vectors[clause] for clause in satisfaction.clauses(turn.text)),
+            )
+            for turn in one.turns
+        ]
         for one in dialogues
     ]
 

@@ -50,9 +50,13 @@ OTHER_COMMENTS, ANGRY_COMMENTS = 6_000, 2_000
 PLAIN_PASSES, REJECTION_PASSES = 0.975, 0.995
 # From which cosine on a turn asks the same as an earlier one: see docs/measurements.md.
 REPEATS_FROM = 0.7
-# From which cosine on a turn is one of the set phrases; "many thanks" comes as near as 0.85.
+# From which cosine on a turn is one of the set phrases.
 STOCK_FROM = 0.87
+# From which cosine on a calm example is kept, to be held against the set phrase that it is so like.
+HARMLESS_FROM = 0.65
 FOLDS = 5
+# Examples at least this alike, in whichever languages, stay in one fold.
+TRANSLATED_FROM = 0.8
 
 ANGRY = {"anger", "annoyance", "disappointment"}
 NOT_CALM = ANGRY | {"disapproval", "disgust"}
@@ -67,7 +71,6 @@ class Own:
     texts: list[str]
     unhappy: np.ndarray[Any, np.dtype[np.bool_]]
     weights: np.ndarray[Any, np.dtype[np.float64]]
-    groups: list[str]  # translations of one sentence stay in one fold
     languages: list[str]
     stock: list[bool]  # whether it is a set phrase: sarcasm, or "I already told you"
 
@@ -91,20 +94,17 @@ class Rated:
 
 def own_examples(folder: Path) -> Own:
     """Return the examples of `satisfaction/` and of the intents."""
-    rows: list[tuple[str, bool, float, str, str, bool]] = []
+    rows: list[tuple[str, bool, float, str, bool]] = []
     for path in sorted((folder / "satisfaction").glob("*.yml")):
         for kind, texts in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-            rows += [
-                (text, kind != "calm", 1.0, f"{kind} {at}", path.stem, kind in STOCK_KINDS)
-                for at, text in enumerate(texts)
-            ]
+            rows += [(text, kind != "calm", 1.0, path.stem, kind in STOCK_KINDS) for text in texts]
     for path in sorted((folder / "intents").glob("*.yml")):
         for listed in yaml.safe_load(path.read_text(encoding="utf-8"))["nlu"]:
             lines = [line[2:].strip() for line in listed["examples"].split("\n") if line.startswith("- ")]
             complains = listed["intent"] == "complain"
-            rows += [(text, complains, INTENTS_WEIGHT, text, "en", False) for text in lines]
-    texts, unhappy, weights, groups, languages, stock = zip(*rows, strict=True)
-    return Own(list(texts), np.array(unhappy), np.array(weights), list(groups), list(languages), list(stock))
+            rows += [(text, complains, INTENTS_WEIGHT, "en", False) for text in lines]
+    texts, unhappy, weights, languages, stock = zip(*rows, strict=True)
+    return Own(list(texts), np.array(unhappy), np.array(weights), list(languages), list(stock))
 
 
 def read_comments(path: Path, store: VectorStore) -> Comments:
@@ -136,13 +136,23 @@ def read_rated(path: Path, store: VectorStore) -> Rated:
     return Rated(measuring.encoded(dialogues, store), np.array(truth, dtype=bool))
 
 
-def train(rated: Sequence[Rated], own: Own, vectors: Vectors, comments: Comments, replies: Vectors) -> Any:
-    """Return the weights as they are stored; `replies` holds an answer of the city for each own example."""
+def train(rated: Sequence[Rated], own: Own, said: Talk, comments: Comments, replies: Vectors) -> Any:
+    """Return the weights as they are stored.
+
+    `said` holds the own examples as turns, `replies` the vector of an answer of the city for each.
+    """
+    vectors = np.stack([turn.vector for turn in said])
     plain = _train_plain(rated, own, vectors, comments)
     rejection = _train_rejection(rated, comments.emotions)
-    stock = {"from": STOCK_FROM, "vectors": satisfaction.packed(vectors[own.stock])}
+    phrases = vectors[own.stock]
+    harmless = vectors[~own.unhappy & ((vectors @ phrases.T).max(axis=1) >= HARMLESS_FROM)]
+    stock = {
+        "from": STOCK_FROM,
+        "vectors": satisfaction.packed(phrases),
+        "harmless": satisfaction.packed(harmless),
+    }
     stored = {"plain": plain, "stock": stock, "rejection": rejection, "repeats_from": REPEATS_FROM}
-    folded = _folds(rated, own, vectors, comments)
+    folded = _folds(rated, own, said, comments)
     plain["from"] = round(float(np.quantile(folded[~own.unhappy], PLAIN_PASSES)), 4)
     rejection["from"] = 0.0
     weighed = read_weights(stored)
@@ -181,14 +191,18 @@ def _part(rows: Vectors, unhappy: bool, weight: float) -> tuple[Any, Any, Any]:
     return rows, np.full(len(rows), unhappy), np.full(len(rows), weight / len(rows))
 
 
-def _folds(rated: Sequence[Rated], own: Own, vectors: Vectors, comments: Comments) -> Any:
-    """Return the plain score of each own example from a head that never saw it or a translation of it."""
+def _folds(rated: Sequence[Rated], own: Own, said: Talk, comments: Comments) -> Any:
+    """Return the plain score of each own example from a head that saw neither it nor a translation of it."""
+    from scipy.sparse.csgraph import connected_components
     from sklearn.model_selection import GroupKFold
 
-    scores = np.zeros(len(own.texts))
-    for kept, left in GroupKFold(FOLDS, shuffle=True, random_state=0).split(vectors, groups=own.groups):
+    vectors = np.stack([turn.vector for turn in said])
+    _, groups = connected_components(vectors @ vectors.T >= TRANSLATED_FROM)
+    scores = np.zeros(len(said))
+    for kept, left in GroupKFold(FOLDS, shuffle=True, random_state=0).split(vectors, groups=groups):
         head = _train_plain(rated, own, vectors, comments, kept)
-        scores[left] = vectors[left] @ np.array(head["turn"]) + head["bias"]
+        slopes = np.array(head["turn"], dtype=np.float32)
+        scores[left] = [satisfaction.plainly(said[at], slopes) + head["bias"] for at in left]
     return scores
 
 
@@ -268,15 +282,16 @@ def main(
     comments = read_comments(emotions, store)
     rated = [read_rated(path, store) for path in dialogues]
     own = own_examples(city_folder())
-    vectors = store.encode(own.texts, [""] * len(own.texts))
+    alone = [measuring.Dialogue("", "", (measuring.Turn("citizen", text),)) for text in own.texts]
+    said = [turn for talk in measuring.encoded(alone, store) for turn in talk]
     replies = _replies(own, city_folder(), store)
     transfer = {}
     for at, path in enumerate(dialogues):
         others = [one for number, one in enumerate(rated) if number != at]
-        left_out = read_weights(train(others, own, vectors, comments, replies))
+        left_out = read_weights(train(others, own, said, comments, replies))
         found = measuring.measure(measuring.read_dialogues([path]), store, silent, left_out)
         transfer[path.stem] = {name: value for name, value in found.items() if not name.startswith("by_")}
-    stored = train(rated, own, vectors, comments, replies)
+    stored = train(rated, own, said, comments, replies)
     store.close()
     result = {
         "about": "Dissatisfaction; made by `python -m bot.evaluate.satisfaction_training --write`.",

@@ -119,3 +119,40 @@ def test_intents_are_measured_through_the_running_assistant(line: WholeLine, tmp
     figures = json.loads(done.stdout)
     assert figures["accuracy"] == 1.0
     assert figures["by_language"] == {"en": {"accuracy": 1.0, "n": 2}}
+
+
+def test_dissatisfaction_is_measured_on_files(line: WholeLine, tmp_path: Path) -> None:
+    turns = tmp_path / "turns.jsonl"
+    said = [("Thanks for nothing", True), ("The lamp in my street is broken", False)]
+    turns.write_text(
+        "\n".join(
+            json.dumps(
+                {"lang": "en", "turns": [{"role": "citizen", "text": text, "dissatisfied": dissatisfied}]}
+            )
+            for text, dissatisfied in said
+        )
+    )
+
+    done = line.civicline("evaluate", "satisfaction", "--data", str(turns), "--json")
+    shown = line.civicline("evaluate", "satisfaction", "--data", str(turns))
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["turns"], figures["dissatisfied"]) == (2, 1)
+    assert (figures["recall"], figures["calm_flagged_rate"], figures["auc"]) == (1.0, 0.0, 1.0)
+    assert set(figures["by_language"]) == {"en"}
+    assert [one["flagged"] for one in figures["by_dialogue"].values()] == [1, 0]
+    assert shown.returncode == 0, shown.stderr
+    rows = [[cell.strip() for cell in row.split("│")[1:4]] for row in shown.stdout.splitlines()]
+    assert ["all", "2", "1"] in rows
+    assert ["en", "2", "1"] in rows
+
+
+def test_a_file_of_turns_that_cannot_be_read_is_explained(line: WholeLine, tmp_path: Path) -> None:
+    turns = tmp_path / "turns.jsonl"
+    turns.write_text('{"turns": [{"role": "citizen", "text": "Hello"}]}\n')
+
+    done = line.civicline("evaluate", "satisfaction", "--data", str(turns))
+
+    assert done.returncode != 0
+    assert 'lacks "dissatisfied"' in done.stderr + done.stdout

@@ -39,7 +39,16 @@ def feeling(encoder: Embedder, text: str, *history: tuple[str, str]) -> satisfac
 def test_the_plainly_unhappy_are_caught_in_every_language(store: VectorStore) -> None:
     found = measuring.measure(measuring.read_dialogues([FIXTURES / "satisfaction.jsonl"]), store)
     assert found["dissatisfied"] >= 200
-    assert found["recall"] >= 0.6
+    assert found["recall"] >= 0.7
+    assert found["calm_flagged_rate"] <= 0.03
+    assert set(found["by_language"]) == set(SUPPORTED)
+    assert min(figures["recall"] for figures in found["by_language"].values()) >= 0.35
+
+
+def test_turns_that_nothing_was_chosen_by_are_told_apart(store: VectorStore) -> None:
+    found = measuring.measure(measuring.read_dialogues([FIXTURES / "satisfaction_fresh.jsonl"]), store)
+    assert (found["turns"], found["dissatisfied"]) == (240, 120)
+    assert found["recall"] >= 0.7
     assert found["calm_flagged_rate"] <= 0.03
     assert set(found["by_language"]) == set(SUPPORTED)
     assert min(figures["recall"] for figures in found["by_language"].values()) >= 0.4
@@ -69,8 +78,46 @@ def test_sarcasm_and_weariness_are_unhappy(encoder: Embedder, text: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("unhappy", "calm"),
+    [
+        (
+            "Thanks for nothing, wonderful service as always",
+            "Thanks for everything, wonderful service as always",
+        ),
+        ("Good morning. Thanks for nothing", "Good morning. Thanks for the form"),
+        ("Danke für gar nichts, toller Service wie immer", "Danke für alles, toller Service wie immer"),
+        ("Gracias por nada, todo estupendo", "Gracias por todo, todo estupendo"),
+    ],
+)
+def test_a_set_phrase_counts_wherever_it_stands_in_a_turn(encoder: Embedder, unhappy: str, calm: str) -> None:
+    assert feeling(encoder, unhappy).unhappy >= satisfaction.UNHAPPY_FROM
+    assert feeling(encoder, calm).unhappy < satisfaction.UNHAPPY_FROM
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("Thanks for nothing", []),
+        ("Oh. Thanks for nothing, well then!", ["Thanks for nothing"]),
+        ("太好了，又是一个没用的链接", ["又是一个没用的链接"]),
+        ("شكرا على لا شيء، عمل ممتاز كالعادة", ["شكرا على لا شيء", "عمل ممتاز كالعادة"]),
+        ("one two three. " * 9, ["one two three"] * satisfaction.MOST_CLAUSES),
+    ],
+)
+def test_clauses_that_mean_something_are_looked_at(text: str, clauses: list[str]) -> None:
+    assert satisfaction.clauses(text) == clauses
+    assert satisfaction.words(text, [{"role": "bot", "text": "Hello"}]) == ["Hello", *clauses, text]
+
+
+@pytest.mark.parametrize(
     "text",
-    ["The lamp in my street is broken", "La farola de mi calle está rota", "Thanks a lot!", "Muchas gracias"],
+    [
+        "The lamp in my street is broken",
+        "La farola de mi calle está rota",
+        "Thanks a lot!",
+        "Muchas gracias",
+        "Obrigado por tudo",
+    ],
 )
 def test_a_broken_lamp_is_no_unhappiness(encoder: Embedder, text: str) -> None:
     assert feeling(encoder, text).unhappy < satisfaction.UNHAPPY_FROM
@@ -103,6 +150,8 @@ def test_asking_again_in_other_words_is_noticed(encoder: Embedder) -> None:
         if row["lang"] == elsewhere["lang"] and row is not elsewhere
     ]
     assert sum(found is not None for found in other) <= 0.01 * len(other)
+    near = [feeling(encoder, row["other"], ("citizen", row["first"])).repeats for row in rows]
+    assert sum(found is not None for found in near) <= 0.25 * len(near)
 
 
 def test_a_repeated_turn_is_named_by_its_place_in_the_whole_history(encoder: Embedder) -> None:
