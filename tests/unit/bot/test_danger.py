@@ -43,14 +43,14 @@ def test_what_only_sounds_like_danger_is_none(embedder: Embedder, text: str) -> 
 
 
 def test_the_model_alone_hears_most_statements_and_seldom_alarms(embedder: Embedder) -> None:
-    fixture = Path(__file__).parents[2] / "fixtures" / "danger.jsonl"
+    fixture = Path(__file__).parents[2] / "fixtures" / "danger_heldout.jsonl"
     rows = [json.loads(line) for line in fixture.read_text(encoding="utf-8").splitlines()]
     found = [danger.read(vector) for vector in embedder.encode([row["text"] for row in rows])]
     pairs = list(zip(rows, found, strict=True))
     statements = [seen is not None for row, seen in pairs if row["kind"] != "none"]
     look_alikes = [seen is not None for row, seen in pairs if row["kind"] == "none"]
     assert sum(statements) / len(statements) > 0.5
-    assert sum(look_alikes) / len(look_alikes) < 0.02
+    assert sum(look_alikes) / len(look_alikes) < 0.03
 
 
 def test_a_wrong_line_is_named(tmp_path: Path) -> None:
