@@ -318,7 +318,7 @@ async def _claims(
     """Let agents take what they see, for as long as news comes and longer; some take the same at once."""
     took: list[float] = []
     refused = 0
-    holders: dict[str, list[str]] = {}
+    holders: dict[str, set[str]] = {}
 
     async def claim(agent: Agent, which: str) -> None:
         nonlocal refused
@@ -327,7 +327,7 @@ async def _claims(
             await answer.read()
             took.append(time.monotonic() - begun)
             if answer.status == 200:
-                holders.setdefault(which, []).append(agent.name)
+                holders.setdefault(which, set()).add(agent.name)
             elif answer.status in {404, 409}:
                 refused += 1
             else:

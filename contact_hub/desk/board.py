@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.sealed import SealedReader
 from contact_hub.database import Database, now
@@ -28,6 +29,7 @@ POLL = 3.0  # seconds until the tables are looked at although nobody hinted at a
 TOGETHER = 0.1  # seconds in which hints are gathered
 REST = 4.0  # times as long as a reading took nothing is read, so that the desk stays quick on a busy line
 LONGEST_REST = 0.4  # seconds
+ALL_ROWS = timedelta(seconds=3)  # after which a row is read again although nothing was said there
 KEPT = timedelta(seconds=1)  # without a hint a reading is as good as new for so long
 
 
@@ -82,18 +84,32 @@ class Audience:
                 sight.filters.show,
             )
             if known is not None:
-                seen = [talk for talk in new.talks if talk.id in known.asked]
-                new.rows = await lines.rows_of(session, seen)
+                await self._carry(session, known, new)
         self.took = loop.time() - begun
-        if known is not None:
-            # The same row is the same object: whoever shows it compares no words.
-            new.rows = {key: _kept(known.rows.get(key), row) for key, row in new.rows.items()}
-            if new.same(known) and all(known.rows.get(key) is row for key, row in new.rows.items()):
-                known.at = new.at
-                return
+        if (
+            known is not None
+            and new.same(known)
+            and all(known.rows.get(key) is row for key, row in new.rows.items())
+        ):
+            known.at, known.rows_at = new.at, new.rows_at
+            return
         self.snapshot = new
         told, self.changed = self.changed, asyncio.Event()
         told.set()
+
+    async def _carry(self, session: AsyncSession, known: Snapshot, new: Snapshot) -> None:
+        """Bring the rows that somebody looks at up to date: at once where something was said or done, and
+        all of them every few seconds.
+
+        A row that reads the same stays the same object: whoever shows it compares no words.
+        """
+        seen = [talk for talk in new.talks if talk.id in known.asked]
+        due = new.at - known.rows_at > ALL_ROWS
+        old = {} if due else known.rows
+        kept = {talk.id: old[talk.id] for talk in seen if talk.id in old and old[talk.id].talk == talk}
+        read = await lines.rows_of(session, [talk for talk in seen if talk.id not in kept])
+        new.rows = kept | {key: _kept(known.rows.get(key), row) for key, row in read.items()}
+        new.rows_at = new.at if due else known.rows_at
 
     async def rows(self, snapshot: Snapshot, talks: Sequence[Talk]) -> list[Row]:
         """The lines of these conversations as they were at that moment; the rest is read."""

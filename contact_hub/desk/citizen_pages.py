@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
@@ -108,7 +108,7 @@ def add(routes: APIRouter, room: Room) -> None:
             here="search",
             name=name,
             talk=Onlooker(talks[0].id if talks else None, seat.viewer.reason or ""),
-            lines=[telling.line(event) for event in read.events],
+            lines=[replace(telling.line(event), elsewhere=False) for event in read.events],
             older=f"/desk/citizens/{citizen}?{query}{'&' if query else ''}before={read.older}"
             if read.older
             else "",

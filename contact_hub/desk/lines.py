@@ -46,6 +46,7 @@ class Talk:
     overdue: bool
     snoozed: bool
     snoozed_until: datetime | None
+    last_activity_at: datetime
 
     @property
     def waits(self) -> bool:
@@ -90,6 +91,7 @@ class Snapshot:
     mark: str = field(default_factory=lambda: secrets.token_hex(6))  # no other snapshot's, in no process
     rows: dict[uuid.UUID, Row] = field(default_factory=dict)
     asked: set[uuid.UUID] = field(default_factory=set)  # whose rows somebody looks at
+    rows_at: datetime = field(default_factory=now)  # when all rows were read last, changed or not
 
     @property
     def talks(self) -> tuple[Talk, ...]:
@@ -152,6 +154,7 @@ def _talk(line: Waiting, moment: datetime) -> Talk:
         overdue=promised is not None and promised <= moment,
         snoozed=snoozed is not None and snoozed > moment,
         snoozed_until=snoozed,
+        last_activity_at=line.last_activity_at,
     )
 
 

@@ -72,7 +72,7 @@ def add(routes: APIRouter, room: Room) -> None:
                     "talks": talks or 0,
                     "owed": owed or 0,
                     "here": at is not None and moment - at < AT_WORK,
-                    "last": clock(at) if at else "never",
+                    "last": f"last seen {clock(at)}" if at else "not signed in",
                 }
                 for person, at, talks, owed in found
                 if ours & set(person.departments) or person.id == seat.me.staff.id

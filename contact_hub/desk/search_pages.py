@@ -61,6 +61,11 @@ class Asked:
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value}
 
+    @property
+    def narrows(self) -> bool:
+        """Whether anything but words and the reason was given."""
+        return bool(self.given.keys() - {"q", "reason"})
+
     def query(self, **more: str) -> str:
         """The search as it stands in an address."""
         return urlencode(self.given | more, quote_via=quote)

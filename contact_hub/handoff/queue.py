@@ -49,6 +49,7 @@ class Waiting:
     promised_at: datetime | None
     unanswered_since: datetime | None
     snoozed_until: datetime | None
+    last_activity_at: datetime
 
 
 async def waiting(
@@ -82,6 +83,7 @@ async def waiting(
             Conversation.promised_at,
             Conversation.unanswered_since,
             Conversation.snoozed_until,
+            Conversation.last_activity_at,
         )
         .join(Address, Address.id == Conversation.address_id)
         .join(Citizen, Citizen.id == Address.citizen_id)
@@ -111,6 +113,7 @@ async def waiting(
             promised_at=row.promised_at,
             unanswered_since=row.unanswered_since,
             snoozed_until=row.snoozed_until,
+            last_activity_at=row.last_activity_at,
         )
         for row in await session.execute(query)
     ]

@@ -99,4 +99,26 @@ document.addEventListener("htmx:error", (event) => {
   desk.trouble("The line does not answer. What you did may not have been done: please look again.");
 });
 
+// Counts --------------------------------------------------------------------------------------------
+
+const COUNTED = 30000; // milliseconds; the queue itself is live
+
+/** How many wait, are mine and name me, while somebody looks at another page than the queue. */
+async function counted() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch("/desk/counts", { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    for (const [name, number] of Object.entries(await answer.json())) desk.count(name, number);
+  } catch (error) {
+    console.info("desk", error); // the line is away: the next look tells
+  }
+}
+
+if (!("live" in document.body.dataset)) {
+  counted();
+  setInterval(counted, COUNTED);
+  document.addEventListener("visibilitychange", counted);
+}
+
 window.desk = desk;
