@@ -185,6 +185,8 @@ class Board:
                     await audience.fresh()
                 except DATABASE_AWAY as error:
                     log.warning("desk.queue_unread", error=type(error).__name__)
+                except Exception:  # everybody who watches would look at an old queue for ever
+                    log.exception("desk.queue_unread")
 
 
 _RUNNING: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
 
@@ -73,8 +73,3 @@ class Room:
     def departments(self) -> dict[str, str]:
         """The names of the city's departments by key, in its own order."""
         return {str(item["key"]): str(item["name"]) for item in self.city.settings["departments"]}
-
-
-def without_reason(viewer: Viewer) -> Viewer:
-    """The same person, who has no reason to look further than their own conversations."""
-    return replace(viewer, reason=None)

@@ -32,8 +32,9 @@ from contact_hub.desk.talk_room import Here, enter
 from contact_hub.desk.talk_view import Asked, Frame
 from contact_hub.journey import by_hand
 from contact_hub.staff import sessions
-from contact_hub.staff.models import StaffSession
+from contact_hub.staff.models import Staff, StaffSession
 from contact_hub.timeline import reading
+from contact_hub.web.errors import DATABASE_AWAY
 
 GLANCE = 10.0  # seconds between looks without a hint; a proxy sees a sign of life as often
 _LATE = timedelta(seconds=10)  # an event may be committed so long after its id was made
@@ -73,9 +74,11 @@ async def stream(
                     here = await enter(room, session, seat, which)
                     wake = await _present(session, room, here)
                     pushed = await _news(session, room, here, asked, shown)
-            except HTTPException:  # not theirs any more: transferred, sealed, closed
+            except (HTTPException, by_hand.NotTheirs):  # not theirs any more: transferred, sealed, closed
                 yield event("", "over")
                 return
+            except DATABASE_AWAY:
+                return  # the browser comes back
             room.wakeups.tell(*wake)
             yield pushed or ": nothing new\n\n"
             try:
@@ -91,16 +94,20 @@ def event(data: str, name: str = "", identity: str = "") -> str:
 
 
 async def still_signed_in(session: AsyncSession, seat: Seat) -> bool:
-    """Whether the session behind a stream holds; asking does not prolong it."""
-    moment = now()
-    found = await session.scalar(
-        select(StaffSession.id).where(
+    """Whether the session behind a stream holds, with the same rights; asking does not prolong it."""
+    moment, me = now(), seat.me.staff
+    found = await session.execute(
+        select(Staff.role, Staff.departments)
+        .join(StaffSession, StaffSession.staff_id == Staff.id)
+        .where(
             StaffSession.id == seat.me.session.id,
             StaffSession.created_at > moment - sessions.LONGEST,
             StaffSession.last_seen_at > moment - sessions.IDLE,
+            Staff.disabled_at.is_(None),
         )
     )
-    return found is not None
+    row = found.first()
+    return row is not None and (row.role, set(row.departments)) == (me.role, set(me.departments))
 
 
 async def _topics(room: Room, seat: Seat, which: uuid.UUID) -> list[str]:

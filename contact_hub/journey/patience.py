@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Awaitable, Collection
+from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import ColumnElement, Select, Text, cast, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,13 +17,16 @@ from contact_hub.handoff import promises
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.hours import open_before, open_between
 from contact_hub.handoff.models import Wait
-from contact_hub.handoff.rules import BROKEN_PROMISE, raised, rules_of
+from contact_hub.handoff.rules import BROKEN_PROMISE, Rules, raised, rules_of
 from contact_hub.journey import effects, waiting, weighing
 from contact_hub.journey.effects import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
 from contact_hub.privacy.consent import Purpose
 from contact_hub.timeline.models import ChatSession
+from contact_hub.web.errors import DATABASE_AWAY
+
+log = structlog.get_logger()
 
 BATCH = 50
 UNREAD = timedelta(minutes=2)  # a browser that is open has fetched an answer long before
@@ -42,26 +46,48 @@ async def renew_promises(writer: Writer) -> Collection[str]:
             Conversation.state == ConversationState.WAITING
         )
         for talk, address in await session.execute(late.order_by(Conversation.promised_at)):
-            broken = talk.promised_at
-            if broken is None:
-                continue
-            wait = await session.scalar(
-                select(Wait).where(Wait.conversation_id == talk.id, Wait.ended_at.is_(None))
-            )
-            went_by = rules.promise
-            if wait is not None:
-                wait.overdue_at = wait.overdue_at or now()
-                went_by = max(went_by, open_between(writer.city, wait.since, broken))
-            talk.priority = raised(talk.priority, BROKEN_PROMISE)
-            await weighing.overdue(session, writer.city, writer.flags, talk, broken)
-            made = await promises.promise(session, writer.city, rules, talk, at_least=went_by)
-            if made.by is not None:
-                language = writer.city.speaks(talk.language)
-                until = writer.city.moment(made.by, language)
-                words = writer.city.say("wait_longer", language, until=until)
-                await _tell(session, writer, talk, address, Reply(words, "system", say="wait_longer"))
-            topics |= _news(talk, address)
+            if talk.promised_at is not None and await _alone(
+                session, talk, _renew(session, writer, rules, talk, address, talk.promised_at)
+            ):
+                topics |= _news(talk, address)
     return topics
+
+
+async def _renew(
+    session: AsyncSession,
+    writer: Writer,
+    rules: Rules,
+    talk: Conversation,
+    address: Address,
+    broken: datetime,
+) -> None:
+    wait = await session.scalar(select(Wait).where(Wait.conversation_id == talk.id, Wait.ended_at.is_(None)))
+    went_by = rules.promise
+    if wait is not None:
+        wait.overdue_at = wait.overdue_at or now()
+        went_by = max(went_by, open_between(writer.city, wait.since, broken))
+    talk.priority = raised(talk.priority, BROKEN_PROMISE)
+    await weighing.overdue(session, writer.city, writer.flags, talk, broken)
+    made = await promises.promise(session, writer.city, rules, talk, at_least=went_by)
+    if made.by is not None:
+        language = writer.city.speaks(talk.language)
+        until = writer.city.moment(made.by, language)
+        words = writer.city.say("wait_longer", language, until=until)
+        await _tell(session, writer, talk, address, Reply(words, "system", say="wait_longer"))
+
+
+async def _alone(session: AsyncSession, talk: Conversation, work: Awaitable[None]) -> bool:
+    """Do something about one conversation of a batch; what fails there keeps nothing from the others."""
+    which = str(talk.id)
+    try:
+        async with session.begin_nested():
+            await work
+    except DATABASE_AWAY:
+        raise
+    except Exception:
+        log.exception("patience.failed", conversation=which)
+        return False
+    return True
 
 
 async def give_back_silent(writer: Writer) -> Collection[str]:
@@ -73,22 +99,21 @@ async def give_back_silent(writer: Writer) -> Collection[str]:
         gone = _batch(silent, Conversation.unanswered_since.is_not(None)).where(
             Conversation.state == ConversationState.AGENT, Conversation.snoozed_until.is_(None)
         )
-        for talk, address in await session.execute(gone):
-            name, language = talk.holder, writer.city.speaks(talk.language)
-            await handoff.move(
-                session,
-                talk,
-                ConversationState.WAITING,
-                holder=None,
-                reason="agent_silent",
-                silent=name,
-            )
-            who = Waiter(talk, address.citizen_id, address.channel, language)
-            lead = writer.city.say("agent_away", language, name=name)
-            words = await waiting.promised(session, writer.city, writer.channels, who, lead=lead)
-            await _tell(session, writer, talk, address, Reply(words, "system", say="agent_away"))
-            topics |= _news(talk, address)
+        for talk, address in await session.execute(gone.order_by(Conversation.unanswered_since)):
+            if await _alone(session, talk, _give_back(session, writer, talk, address)):
+                topics |= _news(talk, address)
     return topics
+
+
+async def _give_back(session: AsyncSession, writer: Writer, talk: Conversation, address: Address) -> None:
+    name, language = talk.holder, writer.city.speaks(talk.language)
+    await handoff.move(
+        session, talk, ConversationState.WAITING, holder=None, reason="agent_silent", silent=name
+    )
+    who = Waiter(talk, address.citizen_id, address.channel, language)
+    lead = writer.city.say("agent_away", language, name=name)
+    words = await waiting.promised(session, writer.city, writer.channels, who, lead=lead)
+    await _tell(session, writer, talk, address, Reply(words, "system", say="agent_away"))
 
 
 async def wake_snoozed(writer: Writer) -> Collection[str]:
