@@ -152,8 +152,9 @@ async def _run(database_url: str, url: str, web: Program, waiting: int, agents: 
                     await asyncio.gather(*(agent.ready.wait() for agent in everybody))
                 pages = await _pages(client, everybody, chance)
                 before, began = cpu_seconds([web.pid]), time.monotonic()
-                news, claims = await asyncio.gather(
-                    _news(database, wakeups, everybody, chance), _claims(client, everybody, chance)
+                claims = Claims(client)
+                news, _ = await asyncio.gather(
+                    _news(database, wakeups, everybody, claims, chance), claims.go_on(everybody, chance)
                 )
                 spent = (cpu_seconds([web.pid]) - before) / (time.monotonic() - began)
             finally:
@@ -163,7 +164,7 @@ async def _run(database_url: str, url: str, web: Program, waiting: int, agents: 
         return {
             "waiting": waiting,
             "agents": agents,
-            "claim": claims,
+            "claim": claims.figures(),
             "live_update": news,
             "page": _figures(pages),
             "web_process": {"cores_used": round(spent, 2), "memory_mb": round(memory_mb(web.pid))},
@@ -283,68 +284,80 @@ def _head(agent: Agent) -> dict[str, str]:
     }
 
 
+@dataclass(slots=True)
+class Claims:
+    """Conversations that are taken, and how long each of it took."""
+
+    client: aiohttp.ClientSession
+    took: list[float] = field(default_factory=list)
+    refused: int = 0
+    holders: dict[str, set[str]] = field(default_factory=dict)
+
+    async def take(self, agent: Agent, which: str) -> None:
+        """One press of the button."""
+        begun = time.monotonic()
+        async with self.client.post(f"/desk/queue/{which}/claim", headers=_head(agent)) as answer:
+            await answer.read()
+        self.took.append(time.monotonic() - begun)
+        if answer.status == 200:
+            self.holders.setdefault(which, set()).add(agent.name)
+        elif answer.status in {404, 409}:
+            self.refused += 1
+        else:
+            raise CannotMeasure(f"A claim was answered with {answer.status}.")
+
+    async def go_on(self, everybody: Sequence[Agent], chance: random.Random) -> None:
+        """Let agents take what they see, one after the other; some take the same at once."""
+        for number in range(CLAIMS):
+            await asyncio.sleep(PACE)
+            first = chance.choice(everybody)
+            # Not the head of the queue: those stay for whoever is to see them come.
+            which = chance.choice(first.waiting[-20:])
+            pair = [first]
+            if number % SHARED == 0:
+                pair += [agent for agent in everybody if agent is not first and which in agent.waiting][:1]
+            await asyncio.gather(*(self.take(agent, which) for agent in pair))
+
+    def figures(self) -> dict[str, Any]:
+        """What it came to; raises CannotMeasure where somebody was given what another has."""
+        if twice := [which for which, names in self.holders.items() if len(names) > 1]:
+            raise CannotMeasure(f"{len(twice)} conversations were given to two agents.")
+        return {**_figures(self.took), "claims": len(self.took), "refused": self.refused, "held_by_two": 0}
+
+
 async def _news(
-    database: Database, wakeups: Wakeups, everybody: Sequence[Agent], chance: random.Random
+    database: Database,
+    wakeups: Wakeups,
+    everybody: Sequence[Agent],
+    claims: Claims,
+    chance: random.Random,
 ) -> dict[str, Any]:
-    """Let one after the other come to the head of the queue, and time each client that is to see it."""
+    """Let one after the other come to the head of the queue, time each client that is to see it, and let
+    one of them take it."""
     took: list[float] = []
     slowest: list[float] = []
     missed = 0
     for number in range(NEWS):
         async with database.begin() as session:
-            which = await _somebody(session, 90_000 + number, chance, priority=100)
+            which = str(await _somebody(session, 90_000 + number, chance, priority=100))
         committed = time.monotonic()
         wakeups.tell("desk")
         who = [agent for agent in everybody if DEPARTMENTS[(90_000 + number) % 5] in agent.departments]
-        await asyncio.sleep(EVERY)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LATEST):
-                await asyncio.gather(*(agent.sees(str(which)) for agent in who))
-        times = [agent.seen[str(which)] - committed for agent in who if str(which) in agent.seen]
+                await asyncio.gather(*(agent.sees(which) for agent in who))
+        await asyncio.sleep(max(0.0, EVERY + committed - time.monotonic()))
+        times = [agent.seen[which] - committed for agent in who if which in agent.seen]
         missed += len(who) - len(times)
         took += times
         slowest += [max(times)] if times else []
+        await claims.take(chance.choice(who), which)
     return {
         **_figures(took),
         "last_client_p95_ms": round(percentile(slowest, 0.95) * 1000, 1),
         "events": len(took),
         "missed": missed,
     }
-
-
-async def _claims(
-    client: aiohttp.ClientSession, everybody: Sequence[Agent], chance: random.Random
-) -> dict[str, Any]:
-    """Let agents take what they see, for as long as news comes and longer; some take the same at once."""
-    took: list[float] = []
-    refused = 0
-    holders: dict[str, set[str]] = {}
-
-    async def claim(agent: Agent, which: str) -> None:
-        nonlocal refused
-        begun = time.monotonic()
-        async with client.post(f"/desk/queue/{which}/claim", headers=_head(agent)) as answer:
-            await answer.read()
-            took.append(time.monotonic() - begun)
-            if answer.status == 200:
-                holders.setdefault(which, set()).add(agent.name)
-            elif answer.status in {404, 409}:
-                refused += 1
-            else:
-                raise CannotMeasure(f"A claim was answered with {answer.status}.")
-
-    for number in range(CLAIMS):
-        await asyncio.sleep(PACE)
-        first = chance.choice(everybody)
-        # Not the head of the queue: those stay for whoever is to see them come.
-        which = chance.choice(first.waiting[-20:])
-        pair = [first]
-        if number % SHARED == 0:
-            pair += [agent for agent in everybody if agent is not first and which in agent.waiting][:1]
-        await asyncio.gather(*(claim(agent, which) for agent in pair))
-    if twice := [which for which, names in holders.items() if len(names) > 1]:
-        raise CannotMeasure(f"{len(twice)} conversations were given to two agents.")
-    return {**_figures(took), "claims": len(took), "refused": refused, "held_by_two": 0}
 
 
 async def _pages(

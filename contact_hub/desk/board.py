@@ -134,6 +134,8 @@ class Board:
         self._wakeups = wakeups
         self._rules = rules
         self._audiences: dict[Sight, Audience] = {}
+        # One reading after the other: together they would stand in the way of whoever claims or answers.
+        self._turn = asyncio.Lock()
 
     async def audience(self, seat: Seat, filters: Filters) -> Audience:
         """Those who see the same as this person."""
@@ -182,7 +184,8 @@ class Board:
                     return
                 audience.hint.set()
                 try:
-                    await audience.fresh()
+                    async with self._turn:
+                        await audience.fresh()
                 except DATABASE_AWAY as error:
                     log.warning("desk.queue_unread", error=type(error).__name__)
                 except Exception:  # everybody who watches would look at an old queue for ever
