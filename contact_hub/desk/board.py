@@ -26,7 +26,7 @@ from contact_hub.web.errors import DATABASE_AWAY
 log = structlog.get_logger(__name__)
 
 POLL = 3.0  # seconds until the tables are looked at although nobody hinted at anything
-TOGETHER = 0.1  # seconds in which hints are gathered
+TOGETHER = 0.2  # seconds in which hints are gathered
 REST = 4.0  # times as long as a reading took nothing is read, so that the desk stays quick on a busy line
 LONGEST_REST = 0.4  # seconds
 ALL_ROWS = timedelta(seconds=3)  # after which a row is read again although nothing was said there

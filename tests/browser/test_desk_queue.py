@@ -1,0 +1,225 @@
+"""The queue in a real browser: live, taken by keyboard, on a phone, by two at once, and never markup."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, Route, ViewportSize, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, axe_violations
+from tests.browser.desk import Clerk, Sit, sit, unhappy
+from tests.whole import WholeLine
+
+__all__ = ["sit"]
+
+REFUSED = ("the server responded with a status of 409",)  # which Chromium writes down of itself
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> I want to talk to a person please"
+
+
+def looks(clerk: Clerk, query: str = "") -> None:
+    """Go to the queue and wait until it is live."""
+    with clerk.page.expect_response(re.compile("/desk/events")):
+        clerk.page.goto(f"/desk{query}")
+    expect(clerk.page.locator("#link")).to_have_text("live")
+
+
+def test_whoever_asks_for_a_person_appears_at_once_and_nobody_is_disturbed(line: WholeLine, sit: Sit) -> None:
+    _, first = unhappy(line)
+    ada = sit("Ada")
+    looks(ada)
+    held = ada.page.locator(f"#t-{first} .open")
+    held.focus()
+    ada.page.evaluate("window.moved = 0; addEventListener('scroll', () => { window.moved += 1; })")
+    resident, second = unhappy(line)
+    shown = ada.page.locator(f"#waiting #t-{second}")
+    expect(shown).to_contain_text("asked for a person")
+    expect(shown).to_contain_text("I want to talk to a person please")
+    expect(shown.locator("time.ago")).to_have_text(re.compile(r"^\d+ min$"))
+    expect(held).to_be_focused()
+    assert ada.page.evaluate("window.moved") == 0
+    expect(ada.page.locator("#said")).to_contain_text("wait")
+    expect(ada.page).to_have_title(re.compile(r"^\(\d+\) Queue"))
+    resident.says("And my neighbour's bin as well")
+    expect(shown).to_contain_text("And my neighbour's bin as well")
+
+
+def test_a_conversation_is_found_claimed_and_opened_by_keyboard_alone(line: WholeLine, sit: Sit) -> None:
+    resident, talk = unhappy(line)
+    ada = sit("Ada")
+    looks(ada)
+    keyboard = ada.page.keyboard
+    row = ada.page.locator(f"#t-{talk}")
+    for _ in range(60):
+        keyboard.press("j")
+        if row.locator(".open:focus").count():
+            break
+    keyboard.press("c")
+    expect(ada.page.locator(f"#mine #t-{talk}")).to_be_visible()
+    expect(ada.page.locator(f"#waiting #t-{talk}")).to_have_count(0)
+    expect(row.locator(".open")).to_be_focused()
+    expect(ada.page.locator("#said")).to_contain_text("You have taken")
+    resident.waits_for(ada.name)
+    keyboard.press("Enter")
+    expect(ada.page).to_have_url(re.compile(f"/desk/c/{talk}"))
+    keyboard.press("g")
+    keyboard.press("m")
+    expect(ada.page).to_have_url(re.compile("/desk#mine-heading"))
+    keyboard.press("?")
+    expect(ada.page.get_by_role("dialog", name="Keys")).to_be_visible()
+    keyboard.press("Escape")
+    expect(ada.page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_two_cannot_both_and_the_later_is_told_who_has_it(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada, ben = sit("Ada"), sit("Ben", allow=REFUSED)
+    looks(ada)
+    looks(ben)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)  # his press is on its way while hers is done
+
+    ben.page.route(re.compile("/claim$"), hold)
+    button = ben.page.locator(f"#t-{talk}").get_by_role("button")
+    button.click()
+    expect(button).to_contain_text("Taking")
+    ada.page.locator(f"#t-{talk}").get_by_role("button").click()
+    expect(ada.page.locator(f"#mine #t-{talk}")).to_be_visible()
+    held[0].continue_()
+    expect(ben.page.locator("#trouble")).to_contain_text(f"{ada.name} is already answering")
+    expect(ben.page.locator(f"#waiting #t-{talk}")).to_have_count(0)
+    ben.page.locator("#colleagues-fold summary").click()
+    expect(ben.page.locator(f"#colleagues #t-{talk}")).to_contain_text(f"with {ada.name}")
+
+
+def test_letters_are_keys_only_where_somebody_wants_them(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada")
+    looks(ada)
+    ada.page.keyboard.press("?")
+    ada.page.get_by_label("Keys of one letter are on").uncheck()
+    ada.page.get_by_role("button", name="Close").click()
+    ada.page.locator(f"#t-{talk} .open").focus()
+    ada.page.keyboard.press("c")
+    ada.page.keyboard.press("?")
+    expect(ada.page.get_by_role("dialog")).to_be_visible()
+    ada.page.reload()
+    expect(ada.page.locator("#link")).to_have_text("live")
+    expect(ada.page.locator(f"#waiting #t-{talk}")).to_be_visible()
+
+
+def test_a_filter_narrows_what_comes_later_too(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada")
+    looks(ada, "?channel=telegram")
+    expect(ada.page.locator("#waiting .talk")).to_have_count(0)
+    expect(ada.page.locator("#found")).to_have_text(re.compile(r"^0 of \d+$"))
+    with ada.page.expect_response(re.compile("/desk/events.*channel=web_chat")):
+        ada.page.get_by_label("Channel").select_option("web_chat")
+    expect(ada.page.locator(f"#waiting #t-{talk}")).to_be_visible()
+    assert "channel=web_chat" in ada.page.url
+    with ada.page.expect_response(re.compile("/desk/events.*channel=telegram")):
+        ada.page.goto("/desk?channel=telegram")
+    before = ada.page.locator("h2 [data-count=waiting]").inner_text()
+    _, later = unhappy(line)
+    expect(ada.page.locator("h2 [data-count=waiting]")).not_to_have_text(before)
+    expect(ada.page.locator(f"#t-{later}")).to_have_count(0)
+    ada.page.get_by_role("link", name="Queue").click()
+    expect(ada.page.locator(f"#waiting #t-{later}")).to_be_visible()
+
+
+def test_without_a_stream_the_page_looks_by_itself_and_says_so(line: WholeLine, sit: Sit) -> None:
+    ada = sit("Ada", allow=("/desk/events", "net::ERR_FAILED"))
+    ada.page.route(re.compile("/desk/events"), lambda route: route.abort())
+    ada.page.goto("/desk")
+    expect(ada.page.locator("#link")).to_contain_text("not live")
+    _, talk = unhappy(line)
+    expect(ada.page.locator(f"#waiting #t-{talk}")).to_be_visible()
+    ada.page.unroute_all()
+    expect(ada.page.locator("#link")).to_have_text("live")
+
+
+def test_it_works_without_script(line: WholeLine, sit: Sit) -> None:
+    resident, talk = unhappy(line)
+    ada = sit("Ada", java_script_enabled=False)
+    ada.page.goto("/desk")
+    ada.page.locator(f"#t-{talk}").get_by_role("button").click()
+    expect(ada.page.get_by_role("status").filter(has_text="is yours")).to_be_visible()
+    expect(ada.page.locator(f"#mine #t-{talk}")).to_be_visible()
+    resident.waits_for(ada.name)
+    ada.page.locator(f"#t-{talk} .open").click()
+    expect(ada.page).to_have_url(re.compile(f"/desk/c/{talk}"))
+
+
+def test_what_a_resident_writes_never_becomes_markup(line: WholeLine, sit: Sit) -> None:
+    ada = sit("Ada")
+    looks(ada)
+    _, talk = unhappy(line, HOSTILE)
+    expect(ada.page.locator(f"#waiting #t-{talk} q")).to_have_text(HOSTILE)
+    assert ada.page.locator(".talk img, .talk script").count() == 0
+    ada.page.goto("/desk/search?q=onerror")
+    expect(ada.page.locator("mark").first).to_have_text(re.compile("onerror", re.IGNORECASE))
+    assert ada.page.locator("main img, main script").count() == 0
+
+
+def test_counts_are_told_on_the_other_pages(line: WholeLine, sit: Sit) -> None:
+    unhappy(line)
+    ada = sit("Ada")
+    ada.page.goto("/desk/people")
+    expect(ada.page.locator("nav [data-count=waiting]")).to_have_text(re.compile(r"^\d+$"))
+
+
+def test_whoever_is_signed_out_is_led_to_the_door(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada", allow=("401",))
+    looks(ada)
+    ada.context.clear_cookies()
+    ada.page.locator(f"#t-{talk}").get_by_role("button").click()
+    expect(ada.page).to_have_url(re.compile("/staff/login"))
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing moves: a colour on its way from one to another has a contrast of its own."""
+    page.wait_for_function("document.getAnimations().every((one) => one.playState !== 'running')")
+
+
+def fits(page: Page) -> bool:
+    """Whether the page is no wider than the screen."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")],
+    ids=["desktop-light", "desktop-dark", "phone-light", "phone-dark"],
+)
+def test_axe_finds_nothing_and_nothing_is_cut_off(
+    line: WholeLine, sit: Sit, size: ViewportSize, scheme: str
+) -> None:
+    _, talk = unhappy(line)
+    unhappy(line, "وصلت الفاتورة مرتين، أريد التحدث إلى شخص", "ar")
+    allow = ("status of 422",)  # of a search for nothing
+    ada = sit("Ada", viewport=size, color_scheme=scheme, bypass_csp=True, allow=allow)
+    looks(ada)
+    expect(ada.page.locator(f"#waiting #t-{talk}")).to_be_visible()
+    settled(ada.page)
+    assert axe_violations(ada.page) == []
+    assert fits(ada.page)
+    ada.page.locator(f"#t-{talk}").get_by_role("button").click()
+    expect(ada.page.locator(f"#mine #t-{talk}")).to_be_visible()
+    settled(ada.page)
+    assert axe_violations(ada.page) == []
+    ada.page.keyboard.press("?")
+    assert axe_violations(ada.page) == []
+    ada.page.keyboard.press("Escape")
+    for path in ("/desk/search?q=person", "/desk/search?q=-x", "/desk/people", "/desk/mentions"):
+        ada.page.goto(path)
+        assert axe_violations(ada.page) == [], path
+        assert fits(ada.page), path
+    ada.page.goto("/desk/search?q=person")
+    ada.page.get_by_role("link", name=re.compile("whole history")).first.click()
+    expect(ada.page.get_by_role("heading", level=1)).to_contain_text("History of")
+    assert axe_violations(ada.page) == []
+    assert fits(ada.page)
