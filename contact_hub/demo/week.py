@@ -59,7 +59,10 @@ class _Resident:
 
 
 async def make(session: AsyncSession, city: City, script: Script, *, site_url: str, seed: int = 7) -> Made:
-    """Fill the last week; raises NotNow where it is filled already or the city has no articles yet."""
+    """Fill the last week.
+
+    Raises NotNow where it is filled already, the city has no articles yet, or a name is somebody's.
+    """
     if await invented(session):
         raise NotNow("The demonstration is there already. Take it away first: civicline demo --remove")
     dice = random.Random(seed)  # noqa: S311 - a demonstration
@@ -129,6 +132,8 @@ async def _colleagues(session: AsyncSession, city: City, script: Script) -> dict
     found = {}
     for one in script.staff:
         person = await session.scalar(select(Staff).where(func.lower(Staff.name) == one.name.lower()))
+        if person is not None and not str(person.id).endswith(MARK):
+            raise NotNow(f"{one.name} works here already: the demonstration takes nobody's account.")
         if person is None:
             role = Role(one.role)
             person = Staff(

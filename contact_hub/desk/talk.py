@@ -10,7 +10,6 @@ from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import StreamingResponse
 
-from contact_hub.audit import service as audit
 from contact_hub.desk import (
     talk_acts,
     talk_files,
@@ -26,7 +25,7 @@ from contact_hub.desk.room import Room
 from contact_hub.desk.talk_canned import Shelf, shelf_of
 from contact_hub.desk.talk_compose import Composer, composer_of, language_of
 from contact_hub.desk.talk_panel import panel_of
-from contact_hub.desk.talk_room import Here, enter, seat_at
+from contact_hub.desk.talk_room import Here, enter, go_on_reading, read, seat_at
 from contact_hub.desk.talk_suggestions import Suggested
 from contact_hub.desk.talk_view import Asked
 from contact_hub.journey import by_hand
@@ -58,9 +57,6 @@ def _screen(routes: APIRouter, room: Room, shelf: Shelf) -> None:
             suggested = await _suggested(room, await _seen(room, request, which), q)
         async with room.database.begin() as session:
             here = await enter(room, session, seat, which)
-            await audit.record(
-                session, here.viewer, "conversation.read", citizen_id=here.citizen.id, subject=str(which)
-            )
             seen = await screen.mentions_seen(session, here)
             wake: tuple[str, ...] = ("desk",) if seen else ()
             if here.answers and here.open:
@@ -84,7 +80,8 @@ async def whole(
     wrong: str = "",
     status: int = 200,
 ) -> Response:
-    """The screen as a page."""
+    """The screen as a page; each one that is drawn is an entry of the audit."""
+    await read(session, here)
     city = room.city
     found = await talk_view.timeline(session, city, here, asked)
     panel = await panel_of(session, here, city)
@@ -113,6 +110,7 @@ def _pieces(routes: APIRouter, room: Room) -> None:
         seat, asked = await seat_at(room, request, which), Asked.of(request)
         async with room.database.begin() as session:
             here = await enter(room, session, seat, which)
+            await go_on_reading(session, here)
             found = await talk_view.timeline(session, room.city, here, asked)
             panel = await panel_of(session, here, room.city)
             frame = await talk_view.frame(
@@ -125,7 +123,7 @@ def _pieces(routes: APIRouter, room: Room) -> None:
         """What changes, as it changes; a stream that broke goes on behind what it showed last."""
         seat, asked = await seat_at(room, request, which), Asked.of(request)
         async with room.database.begin() as session:
-            await enter(room, session, seat, which)
+            await go_on_reading(session, await enter(room, session, seat, which))
         last = talk_view.identity_of(request.headers.get("last-event-id")) or talk_view.identity_of(after)
         if last is None:
             raise HTTPException(422, "after: must be the id of the last event that is shown.")
@@ -137,6 +135,7 @@ def _pieces(routes: APIRouter, room: Room) -> None:
         """Answers from the knowledge base to the resident's last question, or to one that is typed."""
         here = await _seen(room, request, which, Action.ANSWER)
         async with room.database.begin() as session:
+            await go_on_reading(session, here)
             frame = await talk_view.frame(session, room.city, here, Asked(), uuid.UUID(int=0), {})
         return part("talk_suggestions.html", talk=frame, found=await _suggested(room, here, q))
 

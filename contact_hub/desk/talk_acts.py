@@ -258,6 +258,8 @@ def _mending(routes: APIRouter, room: Room, acts: Acts) -> None:
             )
             if theirs is None:
                 return await refuse(room, here.viewer, flag)
+            if not here.answers:
+                raise CannotDo("This is another department's to answer, and so are its flags.")
             reason = " ".join(why.replace("\x00", "").split())
             if len(reason) < 5:
                 raise CannotDo("Say in a few words why the flag is wrong.")

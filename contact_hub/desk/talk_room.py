@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NoReturn
 
 from fastapi import HTTPException, Request
@@ -11,11 +12,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
+from contact_hub.audit.models import Entry
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.citizens.scope import theirs, visible
+from contact_hub.database import now
 from contact_hub.desk import lines
 from contact_hub.desk.room import Room, Seat
 from contact_hub.staff.access import Action, Viewer
+
+READ = "conversation.read"
+STAYS_OPEN = timedelta(hours=12)  # no session lasts longer, so a look goes on for no longer than that
 
 # The same for an unknown conversation, another department's and a sealed one, and for every role.
 NOTHING = "There is no such conversation, or it is not yours to see."
@@ -93,6 +99,29 @@ async def enter(room: Room, session: AsyncSession, seat: Seat, which: uuid.UUID)
     if row is None:
         return await refuse(room, seat.viewer, which)
     return Here(seat, *row)
+
+
+async def read(session: AsyncSession, here: Here) -> None:
+    """Write down that somebody has a conversation opened before them."""
+    await audit.record(session, here.viewer, READ, citizen_id=here.citizen.id, subject=str(here.id))
+
+
+async def go_on_reading(session: AsyncSession, here: Here) -> None:
+    """The same for what belongs to a screen, unless the screen was opened for the same reason lately."""
+    opened = await session.scalar(
+        select(Entry.number)
+        .where(
+            Entry.citizen_id == here.citizen.id,
+            Entry.viewer_id == here.viewer.id,
+            Entry.action == READ,
+            Entry.subject == str(here.id),
+            Entry.at > now() - STAYS_OPEN,
+            Entry.words["reason"].astext.is_not_distinct_from(here.viewer.reason),
+        )
+        .limit(1)
+    )
+    if opened is None:
+        await read(session, here)
 
 
 async def refuse(room: Room, viewer: Viewer, which: object) -> NoReturn:

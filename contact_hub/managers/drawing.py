@@ -68,6 +68,9 @@ class Wanted:
         return cls(int(said.get("flags_a_day", 5)), int(said.get("unflagged_a_day", 10)))
 
 
+MOST_TIMES = 4  # the nightly sample is what can be drawn of a day by hand
+
+
 def chores(database: Database, city: City) -> Mapping[str, Callable[[], Awaitable[None]]]:
     """What the worker's clock does for this room, as often as it ticks."""
 
@@ -96,10 +99,12 @@ async def more(session: AsyncSession, city: City, number: int) -> int:
     """Draw about so many more of each kind, spread over the last days; returns how many that were."""
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     drawn = await _dismissed(session, city)
-    each = ceil(number / CATCH_UP_DAYS)
+    wanted, each = Wanted.of(city), ceil(number / CATCH_UP_DAYS)
     for day in due_days(city):
         there = await _drawn(session, day)
-        for why in (DrawnFor.SAMPLE, DrawnFor.UNFLAGGED):
+        for why, wished in ((DrawnFor.SAMPLE, wanted.flags), (DrawnFor.UNFLAGGED, wanted.unflagged)):
+            if there[why] >= MOST_TIMES * wished:
+                continue  # a sample, and not every conversation there was
             drawn += await _draw(session, city, day, why, there[why] + each)
     return drawn
 

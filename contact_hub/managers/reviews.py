@@ -169,14 +169,17 @@ async def judge(
         raise CannotJudge(f"Please say why in at most {LONGEST_WHY} characters.")
     row = (
         await session.execute(
-            _under_review(viewer, Review, Address.citizen_id)
+            _under_review(viewer, Review, Address.citizen_id, Flag.dismissed_by)
+            .outerjoin(Flag, Flag.id == Review.flag_id)
             .where(Review.id == review_id)
             .with_for_update(of=Review)
         )
     ).first()
     if row is None:
         return False
-    review, citizen_id = row
+    review, citizen_id, dismissed_by = row
+    if dismissed_by == viewer.name:
+        raise CannotJudge("You took this flag away yourself: somebody else has to judge that.")
     flagged = review.flag_id is not None
     if unhappy == "unsure":
         verdict = Verdict.UNSURE

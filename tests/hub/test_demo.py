@@ -12,6 +12,8 @@ from contact_hub.demo import script as scripts
 from contact_hub.demo import week
 from contact_hub.demo.script import Script as Told
 from contact_hub.knowledge.service import ArticleIn, import_articles
+from contact_hub.staff.models import Role
+from contact_hub.staff.service import make
 from tests.hub.line import Line
 
 SITE = "https://line.larkhaven.example"
@@ -88,6 +90,15 @@ async def test_it_is_not_made_twice_and_goes_without_a_trace(talking: Line, told
     assert {table: await talking.count(table) for table in tables} == before
     assert await talking.count("kept_count") == 0
     assert await talking.count("erasure") == 0
+
+
+async def test_it_takes_nobodys_account(talking: Line, told: Told) -> None:
+    async with talking.database.begin() as session:
+        await make(session, "maria keane", Role.AGENT, ["waste"])
+    with pytest.raises(week.NotNow, match="Maria Keane works here already"):
+        async with talking.database.begin() as session:
+            await week.make(session, talking.city, told, site_url=SITE)
+    assert await talking.count("citizen") == 0
 
 
 async def test_without_the_citys_articles_it_says_what_to_do_and_changes_nothing(talking: Line) -> None:

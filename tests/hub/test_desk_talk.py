@@ -92,6 +92,23 @@ async def test_opening_is_one_entry_of_the_audit_and_the_address_is_no_secret(
     assert await line.count("audit", "action = 'conversation.read'") == 1
 
 
+async def test_who_looks_with_a_reason_is_written_down_whichever_piece_they_ask_for(
+    line: Line, web: httpx.AsyncClient, ada: Colleague, resident: Resident
+) -> None:
+    path = await path_of(resident)
+    other = await colleague(line, web, "Another office", "roads")
+    looks = "action = 'conversation.read' AND words->>'reason' = 'She called us.'"
+    assert (await other.get(f"{path}/older")).status_code == 404
+    assert await line.count("audit", looks) == 0
+    assert (await other.get(f"{path}/older?reason=She called us.")).status_code == 200
+    assert await line.count("audit", looks) == 1
+    await other.get(f"{path}/older?reason=She called us.")
+    assert await line.count("audit", looks) == 1
+    refused = await other.post(f"{path}/claim?reason=She called us.")  # shows the whole screen
+    assert refused.status_code in {404, 409}
+    assert await line.count("audit", looks) == (2 if refused.status_code == 409 else 1)
+
+
 def desk_routes(web: httpx.AsyncClient) -> list[tuple[str, str]]:
     """Every address of a conversation's screen with its method."""
     app: FastAPI = web._transport.app  # type: ignore[attr-defined]
@@ -655,6 +672,11 @@ async def test_a_flag_shows_its_evidence_and_is_taken_away_with_a_reason(
     assert "The words sound angry +0.60 see it" in words_of(page)
     assert f'data-jump="t-{said.id}"' in page
     assert "Flagged: The words sound angry" in words_of(page)  # beside the message itself
+    roads = await colleague(line, ada.web, "Another office", "roads")
+    reason = f"{path}/flags/{flag.id}/dismiss?reason=She called us."
+    elsewhere = await roads.post(reason, data={"why": "Not ours to judge."})
+    assert elsewhere.status_code == 409
+    assert "another department" in elsewhere.text
     short = await ada.post(f"{path}/flags/{flag.id}/dismiss", data={"why": "no"})
     assert short.status_code == 409
     await ada.post(f"{path}/flags/{flag.id}/dismiss", data={"why": "She was joking."})

@@ -152,6 +152,30 @@ async def test_every_dismissed_flag_is_judged_and_may_be_part_of_the_sample(
     assert {row.stands_for for row in drawn if row.drawn_for == "sample"} == {6 / 5}
 
 
+async def test_nobody_judges_what_they_dismissed_themselves(talking: Line, ended: Any) -> None:
+    await ended(level=Level.UNHAPPY)
+    await talking.sql("UPDATE flag SET dismissed_at = now(), dismissed_by = 'Ines', dismissed_why = 'No.'")
+    await draw(talking)
+    (drawn,) = await under_review(talking)
+    async with talking.database.begin() as session:
+        ines = Viewer("system", "Ines")
+        with pytest.raises(reviews.CannotJudge, match="somebody else has to judge"):
+            await reviews.judge(session, ines, drawn.id, "no", "It was nothing.", blind=False)
+        assert await reviews.judge(
+            session, Viewer("system", "Nora"), drawn.id, "yes", "He was cross.", blind=False
+        )
+
+
+async def test_drawing_more_ends_before_every_conversation_is_drawn(talking: Line, ended: Any) -> None:
+    for _ in range(50):
+        await ended()
+    await draw(talking)
+    async with talking.database.begin() as session:
+        for _ in range(30):
+            await drawing.more(session, talking.city, 20)
+    assert 40 <= len(await under_review(talking)) < 45
+
+
 async def test_more_can_be_drawn_at_any_time(talking: Line, ended: Any) -> None:
     for _ in range(14):
         await ended()
