@@ -75,6 +75,11 @@ class City:
             return None
         return phonenumbers.region_code_for_number(own)
 
+    @property
+    def front_department(self) -> str:
+        """The department that answers what is nobody else's: the first one in the city's list."""
+        return str(self.settings["departments"][0]["key"])
+
     def speaks(self, language: str | None) -> str:
         """The language to answer in: the wanted one where the city speaks it, else the default."""
         return language if language in self.languages else self.default_language

@@ -104,7 +104,7 @@ class Parts:
             self.database,
             site_url=self.settings.site_url,
             trusted_proxies=[name.strip() for name in proxies.split(",") if name.strip()],
-            front_department=str(self.city.settings["departments"][0]["key"]),
+            front_department=self.city.front_department,
             second_factor_for=self.settings.second_factor_roles,
         )
 

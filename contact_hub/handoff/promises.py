@@ -49,7 +49,7 @@ async def promise(
     An answer is promised within no less opening time than `at_least`.
     """
     moment = now()
-    front = str(city.settings["departments"][0]["key"])
+    front = city.front_department
     place = await position(session, conversation, rules, front)
     expected = await expect(session, city, conversation, place, front)
     if conversation.priority >= DANGER:

@@ -20,7 +20,7 @@ from contact_hub.staff.models import Role, Staff
 def viewer_of(staff: Staff, city: City) -> Viewer:
     """A member of staff as they would be if they looked themselves."""
     departments = frozenset(str(key) for key in staff.departments)
-    if str(city.settings["departments"][0]["key"]) in departments:
+    if city.front_department in departments:
         departments |= {UNASSIGNED}
     return Viewer("staff", staff.name, staff.id, Role(staff.role), departments)
 
