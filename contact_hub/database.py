@@ -95,6 +95,8 @@ class Database:
             yield session
             for last in session.info.get(_LAST, ()):
                 await last(session)
+        for work in session.info.get(_AFTER, ()):
+            work()
 
     async def glance(self, statement: LiteralString, **values: Any) -> list[tuple[Any, ...]]:
         """Run one statement by itself, committed as it ends, and give its rows.
@@ -114,6 +116,7 @@ _SECRET = "secret_key"  # noqa: S105 - its name
 _SEALER = "sealer"
 _MEMORY = "memory"
 _LAST = "at_the_end"
+_AFTER = "after_the_commit"
 Last = Callable[[AsyncSession], Awaitable[None]]
 
 
@@ -146,6 +149,11 @@ def at_the_end(session: AsyncSession, work: Last) -> None:
     so that two transactions never wait for one another.
     """
     session.info.setdefault(_LAST, []).append(work)
+
+
+def after_commit(session: AsyncSession, work: Callable[[], None]) -> None:
+    """Do this once the session has committed, and never where it did not: for what is only counted."""
+    session.info.setdefault(_AFTER, []).append(work)
 
 
 class _Glances:

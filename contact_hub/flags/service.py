@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contact_hub.audit import service as audit
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import visible
-from contact_hub.database import new_id, now
+from contact_hub.database import after_commit, new_id, now
 from contact_hub.flags.models import Flag, Level, Reading
 from contact_hub.flags.rules import Rules, Signal, together
 from contact_hub.flags.signals import Contact
@@ -143,7 +143,7 @@ async def raise_(
         },
         in_reply_to=touchpoint_id,
     )
-    metrics.flags.labels(str(raised.level)).inc()
+    after_commit(session, metrics.flags.labels(str(raised.level)).inc)
     return flag_id
 
 

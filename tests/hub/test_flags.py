@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from channels.base.contract import InboundKind
 from contact_hub.citizens.models import ConversationState as State
@@ -15,6 +16,7 @@ from contact_hub.citizens.service import lock_conversation
 from contact_hub.database import now
 from contact_hub.flags import service as flags
 from contact_hub.flags.models import Flag, Level
+from contact_hub.flags.rules import Signal
 from contact_hub.handoff import service as handoff
 from contact_hub.identity.merging import merge
 from contact_hub.journey import by_hand, weighing
@@ -435,6 +437,32 @@ async def test_a_turn_tried_again_raises_its_flag_once(ana: Resident, script: Sc
         await ana.line.handle(first)
     assert len(await flagged(ana)) == 1
     assert await ana.line.count("touchpoint", "kind = 'flag'") == 1
+
+
+async def test_a_flag_that_was_not_committed_is_not_counted(ana: Resident) -> None:
+    await ana.says("Useless")
+    talk = await ana.conversation()
+    before, database = counted(), ana.line.database
+
+    async def low_rating(lease_lost: bool) -> None:
+        async with database.begin() as session:
+            locked = await lock_conversation(session, talk.id)
+            said = uuid.UUID(await last_said(ana))
+            sign = Signal.LOW_RATING
+            await weighing.raise_for(session, ana.line.writer.flags, locked, sign, said, score="1")
+            if lease_lost:
+                raise LeaseLost(1)
+
+    with pytest.raises(LeaseLost):
+        await low_rating(lease_lost=True)
+    assert (counted(), await flagged(ana)) == (before, [])
+    await low_rating(lease_lost=False)
+    assert (counted(), len(await flagged(ana))) == (before + 1, 1)
+
+
+def counted() -> float:
+    """How many flags this process says at /metrics that it raised."""
+    return REGISTRY.get_sample_value("civicline_flags_total", {"level": "unhappy"}) or 0.0
 
 
 async def test_danger_is_not_weighed(ana: Resident, script: Script) -> None:
