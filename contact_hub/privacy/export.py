@@ -49,7 +49,7 @@ _ANSWERS = """
     WHERE a.citizen_id = :citizen ORDER BY n.id
 """
 _REPORTS = """
-    SELECT r.reference, r.category, r.place, r.description, r.department, r.state, r.photo_id,
+    SELECT r.reference, r.category, r.place, r.district, r.description, r.department, r.state, r.photo_id,
            r.created_at, r.changed_at
     FROM address a JOIN report r ON r.address_id = a.id WHERE a.citizen_id = :citizen ORDER BY r.number
 """
@@ -285,8 +285,8 @@ def _answer(row: Any) -> dict[str, Any]:
 
 
 def _report(row: Any) -> dict[str, Any]:
-    names = ("reference", "category", "place", "description", "department", "state", "photo")
-    return {**dict(zip(names, row[:7], strict=True)), "made_at": row[7], "changed_at": row[8]}
+    names = ("reference", "category", "place", "district", "description", "department", "state", "photo")
+    return {**dict(zip(names, row[:8], strict=True)), "made_at": row[8], "changed_at": row[9]}
 
 
 def _flag(row: Any) -> dict[str, Any]:

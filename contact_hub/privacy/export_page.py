@@ -90,7 +90,8 @@ class Page:
         kind = self.city.category(report["category"], self.language)
         state = f"state_{report['state']}"
         how = self.city.say(state, self.language) if self.city.has(state) else report["state"]
-        title = " · ".join(filter(None, (report["reference"], kind, report["place"], how)))
+        parts = (report["reference"], kind, report["place"], report["district"], how)
+        title = " · ".join(filter(None, parts))
         return _item("", [self._when(report["made_at"]), _line(title), _line(report["description"])])
 
     def answer(self, answer: dict[str, Any]) -> str:

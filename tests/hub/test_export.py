@@ -136,7 +136,7 @@ async def test_a_copy_holds_everything_and_follows_its_schema(talking: Line, scr
     assert {(t["channel"], t["at"][:4]) for t in data["touchpoints"]} >= {
         ("web_chat", str(history[0].recorded_at.year))
     }
-    assert data["reports"][0]["place"] == "Mill Lane"
+    assert (data["reports"][0]["place"], data["reports"][0]["district"]) == ("Mill Lane", "Old Town")
     assert data["answers"][0]["question"] == "Wann kommt die Müllabfuhr?"
     assert data["answers"][0]["helpful"] is True
     assert data["answers"][0]["sources"][0]["article"] == "waste/article-1"
