@@ -46,6 +46,9 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
             wrong, period = str(no), Period.asked("", "", city.zone, now())
         names = {str(item["key"]): str(item["name"]) for item in city.settings["departments"]}
         theirs = departments_of(who.viewer)
+        made_tables = await made(who.viewer, period, chosen)
+        async with database.begin() as session:  # whoever lays periods over one another leaves a trace
+            await audit.record(session, who.viewer, "figures.read", period=period.words, by=chosen)
         return page(
             "figures.html",
             who,
@@ -55,7 +58,7 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
             period=period,
             by=chosen,
             bys=BY_NAMES,
-            tables=await made(who.viewer, period, chosen),
+            tables=made_tables,
             theirs=None if theirs is None else [names.get(key, "no topic yet") for key in theirs],
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contact_hub.city import City
 from contact_hub.managers import figures
 from contact_hub.managers.figures import By, Counted
-from contact_hub.managers.hiding import FEWEST, hidden
+from contact_hub.managers.hiding import few, hidden
 from contact_hub.managers.look import channel_name, language_name
 from contact_hub.managers.period import Period
 from contact_hub.managers.tables import FEW, Cell, Column, Figure, Kind, Table
@@ -21,7 +21,10 @@ from contact_hub.staff.access import Viewer
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A figure, of how many, and what it means: the `part` of those, or a `value` that rests on them."""
+    """A figure, of how many, and what it means: the `part` of those, or a `value` that rests on them.
+
+    `beside` names the other parts of the same number that could be worked out from it.
+    """
 
     name: str
     kind: Kind
@@ -29,6 +32,7 @@ class _Told:
     meaning: str
     value: str | None = None
     part: str | None = None
+    beside: tuple[str, ...] = ()
 
     def read(self, counts: Mapping[str, Any]) -> float | None:
         n = int(counts.get(self.of) or 0)
@@ -38,6 +42,19 @@ class _Told:
             found = counts.get(self.value)
             return None if found is None or not n else float(found)
         return None if not n else int(counts.get(self.part or "") or 0) / n
+
+    def parts(self, counts: Mapping[str, Any]) -> list[int]:
+        """What those that it is of fall into, none of which may be few; empty where it tells of no part."""
+        named = [int(counts.get(name) or 0) for name in (self.part, *self.beside) if name]
+        return [*named, int(counts.get(self.of) or 0) - sum(named)] if named else []
+
+    def shut(self, apart: Counted, groups: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+        """The groups for which it is not told, and those for which it is not told of how many either."""
+        small = hidden({group: int(apart.get(group, {}).get(self.of) or 0) for group in groups})
+        parts = {group: self.parts(apart.get(group, {})) for group in groups}
+        each = zip(*parts.values(), strict=True)
+        closed = hidden(*(dict(zip(parts, part, strict=True)) for part in each), beyond=small)
+        return closed, closed if self.part in _BASES else small
 
 
 TALKS = _Told("Conversations", "count", "talks", "conversations that began in this time", value="talks")
@@ -57,6 +74,7 @@ _BOT = (
         "answers",
         "of the questions that were searched for: quoted from an article",
         part="answered",
+        beside=("refused",),
     ),
     _Told(
         "Refused",
@@ -65,6 +83,7 @@ _BOT = (
         "of the same questions: the bot said that it does not know; the rest was asked back about, or "
         "withheld because the topic was switched off",
         part="refused",
+        beside=("answered",),
     ),
     _Told(
         "Thumbs up",
@@ -119,6 +138,7 @@ _VOICES = (
         "rated",
         "the mean of what residents gave, from 1 (bad) to 5 (very good)",
         value="mean",
+        beside=("score_1", "score_2", "score_3", "score_4", "score_5"),
     ),
     _Told("Answered the question", "share", "asked", "of those who were asked for it", part="rated"),
     _Told(
@@ -136,6 +156,8 @@ _GROUPS: tuple[tuple[str, str, tuple[_Told, ...]], ...] = (
     ("people", "People", _PEOPLE),
     ("voices", "What residents say", _VOICES),
 )
+# What some figure is of. Where that is the part of a share, the share does not tell of how many it is either.
+_BASES = frozenset(told.of for _, _, group in _GROUPS for told in group)
 BY_NAMES: Mapping[By, str] = {
     By.WEEK: "week",
     By.MONTH: "month",
@@ -167,9 +189,10 @@ def _overview(counts: Mapping[str, Any]) -> Table:
     rows: list[list[Cell]] = []
     for told in (*_BOT, *_PEOPLE, *_VOICES):
         n = int(counts.get(told.of) or 0)
-        few = 0 < n < FEWEST
-        value = Figure(FEW if few else told.read(counts), told.kind)
-        rows.append([told.name, value, FEW if few else n, told.meaning])
+        closed = few(n) or any(few(part) for part in told.parts(counts))
+        value = Figure(FEW if closed else told.read(counts), told.kind)
+        of_few = few(n) or (closed and told.part in _BASES)
+        rows.append([told.name, value, FEW if of_few else n, told.meaning])
     return Table(
         "overview",
         "All together",
@@ -188,10 +211,7 @@ def _apart(
     by: By,
 ) -> Table:
     groups = _ordered(apart, told[0].of, city, period, by)
-    shut = {
-        of: hidden({group: int(apart.get(group, {}).get(of) or 0) for group, _ in groups})
-        for of in {one.of for one in told}
-    }
+    shut = {one.name: one.shut(apart, [group for group, _ in groups]) for one in told}
     columns, drawn = [Column(BY_NAMES[by].capitalize())], []
     for one in told:
         if one.kind in {"share", "score"}:
@@ -204,10 +224,10 @@ def _apart(
         counts = apart.get(group, {})
         row: list[Cell] = [name]
         for one in told:
-            closed = group in shut[one.of]
-            row.append(FEW if closed else one.read(counts))
+            closed, of_few = shut[one.name]
+            row.append(FEW if group in closed else one.read(counts))
             if one.value != one.of:
-                row.append(FEW if closed else int(counts.get(one.of) or 0))
+                row.append(FEW if group in of_few else int(counts.get(one.of) or 0))
         rows.append(row)
     chart: Literal["line", "bar"] = "line" if by in {By.WEEK, By.MONTH} else "bar"
     return Table(key, f"{title} by {BY_NAMES[by]}", columns, rows, chart=chart, drawn=drawn)
@@ -245,6 +265,7 @@ def _naming(city: City, by: By) -> Callable[[str], str]:
 # Lists of one count ------------------------------------------------------------------------------------
 
 _Naming = Callable[[str], str]
+_TOLD_AS_SHARES = frozenset({"answered", "refused"})  # by the tables above, which would tell a hidden one
 
 
 def _lists(city: City) -> list[tuple[str, str, str, _Naming, Sequence[str] | None]]:
@@ -278,7 +299,7 @@ def _list(
     groups = list(order or ()) + sorted(
         set(counts) - set(order or ()), key=lambda group: (-counts[group], name(group))
     )
-    shut = hidden({group: counts.get(group, 0) for group in groups})
+    shut = hidden({group: counts.get(group, 0) for group in groups}, told_elsewhere=_TOLD_AS_SHARES)
     rows: list[list[Cell]] = [
         [name(group), FEW if group in shut else counts.get(group, 0)] for group in groups
     ]

@@ -156,7 +156,8 @@ _SOURCES: Mapping[str, _Source] = {
         "g.department",
         "g.language",
         "g.conversation_id",
-        "count(g.asked_at) AS asked, count(g.score) AS rated, avg(g.score)::float AS mean",
+        "count(g.asked_at) AS asked, count(g.score) AS rated, avg(g.score)::float AS mean, "
+        + ", ".join(f"count(*) FILTER (WHERE g.score = {n}) AS score_{n}" for n in range(1, 6)),
     ),
 }
 

@@ -35,13 +35,16 @@ async def long_run(session: AsyncSession, last: date) -> Table:
     counts = {name: found[name] for name in _SHOWN}
     counts["Ratings"] = {month: sum(found[rated][month] for rated in _RATED) for month in months}
     shut = {name: hidden({f"{month:%Y-%m}": n[month] for month in months}) for name, n in counts.items()}
+    # A month's own page hides the mean where it hides a score.
+    scores = ({f"{month:%Y-%m}": n for month, n in found[rated].items()} for rated in _RATED)
+    no_mean = hidden(*scores, beyond=shut["Ratings"])
     rows: list[list[Cell]] = []
     for month in months:
         name, ratings = f"{month:%Y-%m}", counts["Ratings"][month]
         given = sum(n * found[rated][month] for n, rated in enumerate(_RATED, start=1))
         mean: Cell = given / ratings if ratings else None
         told: list[Cell] = [FEW if name in shut[column] else n[month] for column, n in counts.items()]
-        rows.append([name, *told, FEW if name in shut["Ratings"] else mean])
+        rows.append([name, *told, FEW if name in no_mean else mean])
     return Table(
         "months",
         "Twelve months",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import uuid
+import zipfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -19,7 +21,7 @@ from contact_hub.handoff.models import Wait
 from contact_hub.journey import by_hand
 from contact_hub.managers import figure_tables, figures, long_run
 from contact_hub.managers.figures import By
-from contact_hub.managers.hiding import FEWEST, hidden
+from contact_hub.managers.hiding import FEWEST, few, hidden
 from contact_hub.managers.period import NoPeriod, Period
 from contact_hub.managers.tables import FEW, Figure, Table, plain, shown
 from contact_hub.privacy import erasure
@@ -238,6 +240,40 @@ def test_nothing_is_hidden_where_nobody_is_few() -> None:
     assert hidden({"a": 1, "b": 1, "c": 9, "d": 50}) == {"a", "b", "c"}
 
 
+@given(
+    st.dictionaries(
+        st.sampled_from("abcdefgh"), st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1
+    )
+)
+def test_nobody_reckons_a_small_part_from_what_is_told_beside_it(groups: dict[str, tuple[int, int]]) -> None:
+    """Groups of a part and a rest; their numbers and all totals are told where the rules tell them."""
+    parts, rests = ({group: both[at] for group, both in groups.items()} for at in (0, 1))
+    sizes = {group: sum(both) for group, both in groups.items()}
+    small = hidden(sizes)
+    shut = hidden(parts, rests, beyond=small)
+    assert small <= shut
+    if any(few(sum(one.values())) for one in (parts, rests)):
+        return  # the total is not told either
+    for one in (parts, rests):
+        missing = sum(one[group] for group in shut)
+        for group, n in one.items():
+            most = min(missing, sizes[group] if group not in small else missing)
+            others = sum(sizes[other] if other not in small else missing for other in shut - {group})
+            if few(n):
+                assert group in shut
+                assert max(0, missing - others) < most, "what the others leave open is more than one number"
+                assert most >= FEWEST
+
+
+def test_what_another_table_tells_is_hidden_last() -> None:
+    counts = {"answered": 90, "refused": 7, "clarified": 3, "withheld": 20}
+    assert hidden(counts, told_elsewhere={"answered", "refused"}) == {"clarified", "withheld"}
+    assert hidden({**counts, "withheld": 0}, told_elsewhere={"answered", "refused"}) == {
+        "clarified",
+        "refused",
+    }
+
+
 async def populated(line: Line, many: int = 6, few: int = 2) -> None:
     for _ in range(many):
         await (await line.visitor("en")).says("Hello")
@@ -265,6 +301,131 @@ async def test_a_city_with_hardly_anybody_tells_nothing(talking: Line) -> None:
     await populated(talking, many=3, few=0)
     overview = {row[0]: row[1:3] for row in (await all_tables(talking))["overview"].rows}
     assert overview["Conversations"] == [Figure(FEW, "count"), FEW]
+
+
+async def rated(line: Line, resident: Resident, score: int | None) -> None:
+    talk = await resident.conversation()
+    async with line.database.begin() as session:
+        session.add(
+            Rating(
+                id=new_id(),
+                conversation_id=talk.id,
+                address_id=talk.address_id,
+                channel=resident.channel,
+                state=Asking.ASKED if score is None else Asking.GIVEN,
+                score=score,
+                rated_at=None if score is None else now(),
+                asked_at=now(),
+            )
+        )
+
+
+async def flagged(line: Line, resident: Resident) -> None:
+    talk = await resident.conversation()
+    async with line.database.begin() as session:
+        session.add(
+            Flag(
+                id=new_id(),
+                conversation_id=talk.id,
+                address_id=talk.address_id,
+                channel=resident.channel,
+                touchpoint_id=new_id(),
+                score=0.7,
+                level="unhappy",
+                raised_at=now(),
+            )
+        )
+
+
+async def test_one_bad_score_cannot_be_told_from_the_mean(talking: Line) -> None:
+    residents = [await talking.visitor() for _ in range(12)]
+    for number, resident in enumerate(residents):
+        await resident.says("Hello")
+        await rated(talking, resident, 1 if number == 0 else 5)
+    made = await all_tables(talking)
+    assert [row[1] for row in made["scores"].rows] == [FEW, 0, 0, 0, FEW]
+    overview = {row[0]: row[1:3] for row in made["overview"].rows}
+    assert overview["Satisfaction"] == [Figure(FEW, "score"), 12]
+    assert column(made["voices"], "Satisfaction") == {"Web chat": FEW}
+    async with talking.database.begin() as session:
+        months = await long_run.long_run(session, now().date())
+    assert months.rows[-1][-2:] == [12, FEW]
+    for number in range(1, 5):  # as soon as nobody stands out, the mean is told
+        await talking.sql(
+            "UPDATE rating SET score = 1 WHERE conversation_id = :c",
+            c=(await residents[number].conversation()).id,
+        )
+    made = await all_tables(talking)
+    assert column(made["voices"], "Satisfaction") == {"Web chat": pytest.approx((5 * 1 + 7 * 5) / 12)}
+
+
+async def test_a_share_of_a_few_or_of_all_but_a_few_is_hidden(talking: Line) -> None:
+    residents = [await talking.visitor() for _ in range(12)]
+    for number, resident in enumerate(residents):
+        await resident.says("Hello")
+        await rated(talking, resident, 4 if number > 1 else None)
+        if number < 3:
+            await flagged(talking, resident)
+    made = await all_tables(talking)
+    overview = {row[0]: row[1:3] for row in made["overview"].rows}
+    assert overview["Flagged"] == [Figure(FEW, "share"), 12], "three of twelve"
+    assert overview["Answered the question"] == [Figure(FEW, "share"), FEW], "ten are told as having rated"
+    assert overview["Satisfaction"] == [Figure(4.0, "score"), 10]
+    assert overview["Third contact"] == [Figure(0.0, "share"), 12], "nobody is told"
+    voices = made["voices"]
+    assert (column(voices, "Flagged"), column(voices, "of (flagged)")) == (
+        {"Web chat": FEW},
+        {"Web chat": 12},
+    )
+    assert column(voices, "of (answered the question)") == {"Web chat": FEW}
+
+
+async def test_one_channel_with_few_flags_hides_the_next_too(talking: Line) -> None:
+    for number in range(18):
+        resident = talking.texter(f"+155512390{number:02}") if number < 9 else await talking.visitor()
+        await resident.says("Hello")
+        if number in {0, 1, *range(9, 15)}:
+            await flagged(talking, resident)
+    for number in range(9):
+        await talking.chatter(4711 + number).says("Hello")
+    made = await all_tables(talking)
+    overview = {row[0]: row[1:3] for row in made["overview"].rows}
+    assert overview["Flagged"] == [Figure(pytest.approx(8 / 27), "share"), 27]
+    assert column(made["voices"], "Flagged") == {"Text message": FEW, "Web chat": FEW, "Telegram": 0.0}
+
+
+def column(table: Table, name: str) -> dict[Any, Any]:
+    at = [one.name for one in table.columns].index(name)
+    return {row[0]: row[at] for row in table.rows}
+
+
+async def test_files_and_charts_hide_what_the_page_hides(
+    line: Line, talking: Line, browser: httpx.AsyncClient
+) -> None:
+    for number in range(12):
+        resident = await talking.visitor()
+        await resident.says("Hello")
+        await rated(talking, resident, 1 if number == 0 else 5)
+        if number < 3:
+            await flagged(talking, resident)
+    await hire(line, "Nora Ek", Role.MANAGER)
+    await sign_in(browser, "Nora Ek")
+    today = now().astimezone(line.city.zone).date()
+    asked = f"first={today}&last={today}&by=channel"
+    page = (await browser.get(f"/managers?{asked}")).text
+    for told in ("25.0 %", 'data-value="0.25"', "4.67", "4.66"):
+        assert told not in page, "neither in words nor for a chart"
+    for key in ("overview", "voices", "scores", "months"):
+        for kind in ("csv", "json"):
+            told = (await browser.get(f"/managers/export/{key}.{kind}?{asked}")).text
+            assert "hidden" in told
+            assert "0.25" not in told and "4.66" not in told
+        book = (await browser.get(f"/managers/export/{key}.xlsx?{asked}")).content
+        with zipfile.ZipFile(io.BytesIO(book)) as pages:
+            sheet = pages.read("xl/worksheets/sheet1.xml").decode()
+        assert "<v>0.25</v>" not in sheet and "4.66" not in sheet
+    looks = await line.sql("SELECT viewer_name, words FROM audit WHERE action = 'figures.read'")
+    assert [(row.viewer_name, row.words["period"]) for row in looks] == [("Nora Ek", f"{today} to {today}")]
 
 
 async def test_weeks_without_anybody_are_there_as_nothing(talking: Line) -> None:
