@@ -121,7 +121,7 @@ def _pieces(routes: APIRouter, room: Room) -> None:
     @routes.get("/c/{which}/live")
     async def live(request: Request, which: uuid.UUID, after: str = "") -> Response:
         """What changes, as it changes; a stream that broke goes on behind what it showed last."""
-        seat, asked = await seat_at(room, request, which), Asked.of(request)
+        seat, asked = await seat_at(room, request, which, quietly=True), Asked.of(request)
         async with room.database.begin() as session:
             await go_on_reading(session, await enter(room, session, seat, which))
         last = talk_view.identity_of(request.headers.get("last-event-id")) or talk_view.identity_of(after)
@@ -132,17 +132,27 @@ def _pieces(routes: APIRouter, room: Room) -> None:
 
     @routes.get("/c/{which}/suggestions")
     async def suggestions(request: Request, which: uuid.UUID, q: str = "") -> Response:
-        """Answers from the knowledge base to the resident's last question, or to one that is typed."""
-        here = await _seen(room, request, which, Action.ANSWER)
+        """Answers from the knowledge base to the resident's last question, or to one that is typed.
+
+        The screen asks for the first by itself, with every message that comes.
+        """
+        here = await _seen(room, request, which, Action.ANSWER, quietly=not q.strip())
         async with room.database.begin() as session:
             await go_on_reading(session, here)
             frame = await talk_view.frame(session, room.city, here, Asked(), uuid.UUID(int=0), {})
         return part("talk_suggestions.html", talk=frame, found=await _suggested(room, here, q))
 
 
-async def _seen(room: Room, request: Request, which: uuid.UUID, action: Action = Action.READ) -> Here:
+async def _seen(
+    room: Room,
+    request: Request,
+    which: uuid.UUID,
+    action: Action = Action.READ,
+    *,
+    quietly: bool = False,
+) -> Here:
     """Who asks about what, in a transaction that is over before anybody else is asked."""
-    seat = await seat_at(room, request, which, action)
+    seat = await seat_at(room, request, which, action, quietly=quietly)
     async with room.database.begin() as session:
         return await enter(room, session, seat, which)
 

@@ -71,15 +71,25 @@ def called(citizen: Citizen, address: Address) -> str:
 
 
 async def seat_at(
-    room: Room, request: Request, which: object, action: Action = Action.READ, *, reason: str = ""
+    room: Room,
+    request: Request,
+    which: object,
+    action: Action = Action.READ,
+    *,
+    reason: str = "",
+    quietly: bool = False,
 ) -> Seat:
-    """Who asks; a role that never sees a conversation gets the answer for one that is not there."""
+    """Who asks; a role that never sees a conversation gets the answer for one that is not there.
+
+    What a screen asks by itself is asked `quietly`.
+    """
+    reason = reason or request.query_params.get("reason", "")
     try:
-        return await room.seat(request, action, reason=reason or request.query_params.get("reason", ""))
+        return await room.seat(request, action, reason=reason, quietly=quietly)
     except HTTPException as refused:
         if refused.status_code != 403:
             raise
-        me = await room.guard.signed_in(request)
+        me = await room.guard.signed_in(request, quietly=quietly)
         if me is None:
             raise
         return await refuse(room, room.guard.viewer_of(me), which)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
@@ -160,6 +162,25 @@ async def test_nobody_at_all_is_led_to_the_door(web: httpx.AsyncClient, resident
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/staff/login?next=/desk/c/")
     assert (await web.get(f"{path}/live", headers={"HX-Request": "true"})).status_code == 401
+
+
+async def test_a_screen_that_nobody_sits_at_keeps_nobody_signed_in(
+    line: Line, ada: Colleague, resident: Resident
+) -> None:
+    path = await path_of(resident)
+    await ada.get(path)
+    last = (await resident.touchpoints())[-1].id
+    await line.sql("UPDATE staff_session SET last_seen_at = now() - interval '20 minutes'")
+    seen_lately = "last_seen_at > now() - interval '19 minutes'"
+    with suppress(TimeoutError):
+        await asyncio.wait_for(ada.get(f"{path}/live?after={last}"), 0.5)
+    assert (await ada.get(f"{path}/suggestions")).status_code == 200
+    assert await line.count("staff_session", seen_lately) == 0, "the screen asked that by itself"
+    assert (await ada.get(f"{path}/suggestions?q=recycling")).status_code == 200
+    assert await line.count("staff_session", seen_lately) == 1, "somebody typed"
+    await line.sql("UPDATE staff_session SET last_seen_at = now() - interval '1 day'")
+    for piece in ("live", "suggestions"):
+        assert (await ada.get(f"{path}/{piece}?after={last}")).status_code == 401
 
 
 async def test_a_sealed_record_is_there_for_those_named_only(
