@@ -7,18 +7,22 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from sqlalchemy import select
 
 from contact_hub.audit import service as audit
+from contact_hub.audit.models import Entry
 from contact_hub.database import now
 from contact_hub.desk.board import Audience, Board
 from contact_hub.desk.drawing import Drawing
 from contact_hub.desk.lines import Snapshot
 from contact_hub.desk.look import page
 from contact_hub.desk.room import Room, Seat
+from contact_hub.desk.talk_room import refused, seat_at
 from contact_hub.desk.views import MINE, MOST, STEP, Filters, view_of
 from contact_hub.journey import by_hand
 from contact_hub.staff.access import Action
@@ -27,6 +31,8 @@ from contact_hub.web.errors import DATABASE_AWAY
 
 BEAT = 15.0  # seconds after which a stream says that it is alive
 COMES_BACK = 2000  # milliseconds after which a browser whose stream broke comes back
+READ, WATCHED = "queue.read", "queue.watched"
+LATELY = timedelta(minutes=15)  # who reads on for longer is written down again
 _NOT_KEPT = {"Cache-Control": "no-store"}
 DONE = {"claimed": "The conversation is yours: you find it under Mine."}
 
@@ -62,7 +68,7 @@ def _page(routes: APIRouter, room: Room, board: Board) -> None:
         view = view_of(snapshot, seat.viewer, filters)
         rows = await audience.rows(snapshot, view.shown)
         async with room.database.begin() as session:
-            await audit.record(session, seat.viewer, "queue.read", shown=len(rows))
+            await audit.record(session, seat.viewer, READ, shown=len(rows))
         words = drawing.page(view, rows, snapshot.at)
         return page("queue.html", seat, status=status, here="queue", wrong=wrong, done=done, **words)
 
@@ -75,13 +81,16 @@ def _page(routes: APIRouter, room: Room, board: Board) -> None:
     @routes.post("/queue/{conversation}/claim")
     async def claim(request: Request, conversation: uuid.UUID) -> Response:
         """Take a conversation; whoever comes second is told who has it."""
-        seat = await room.seat(request, Action.ANSWER)
+        seat = await seat_at(room, request, conversation, Action.ANSWER)
         page_wanted = not request.headers.get("accept", "").startswith("application/json")
         try:
             async with room.database.begin() as session:
                 topics = await by_hand.claim_within(session, room.writer, conversation, seat.viewer)
         except by_hand.CannotDo as error:
-            status = 404 if isinstance(error, by_hand.NotTheirs) else 409
+            status = 409
+            if isinstance(error, by_hand.NotTheirs):
+                status = 404
+                await refused(room, seat.viewer, conversation)
             if page_wanted:
                 return await shown(seat, Filters(), wrong=str(error), status=status)
             raise HTTPException(status, str(error)) from None
@@ -94,6 +103,7 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
     async def lists(request: Request, filters: Annotated[Filters, Depends(_filters)]) -> Response:
         """The queue as it is now: for browsers whose stream does not come through."""
         seat = await room.seat(request, quietly=True)
+        await _go_on_watching(room, seat)
         audience = await board.audience(seat, filters)
         _, news = await _news(audience, await audience.fresh(), Drawing(room, seat, filters))
         return JSONResponse(news, headers=_NOT_KEPT)
@@ -120,12 +130,28 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
         """
         seat = await room.seat(request, quietly=True)
         async with room.database.begin() as session:
-            await audit.record(session, seat.viewer, "queue.watched")
+            await audit.record(session, seat.viewer, WATCHED)
         return StreamingResponse(
             _stream(room, board, request, seat, filters),
             media_type="text/event-stream",
             headers=_NOT_KEPT | {"X-Accel-Buffering": "no"},
         )
+
+
+async def _go_on_watching(room: Room, seat: Seat) -> None:
+    """Write down that somebody reads the queue, unless that stands there lately: they ask every moment."""
+    async with room.database.begin() as session:
+        lately = await session.scalar(
+            select(Entry.number)
+            .where(
+                Entry.at > now() - LATELY,
+                Entry.viewer_id == seat.viewer.id,
+                Entry.action.in_((READ, WATCHED)),
+            )
+            .limit(1)
+        )
+        if lately is None:
+            await audit.record(session, seat.viewer, WATCHED)
 
 
 async def _news(

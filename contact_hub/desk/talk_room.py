@@ -86,8 +86,8 @@ async def seat_at(
     reason = reason or request.query_params.get("reason", "")
     try:
         return await room.seat(request, action, reason=reason, quietly=quietly)
-    except HTTPException as refused:
-        if refused.status_code != 403:
+    except HTTPException as no:
+        if no.status_code != 403:
             raise
         me = await room.guard.signed_in(request, quietly=quietly)
         if me is None:
@@ -135,10 +135,12 @@ async def go_on_reading(session: AsyncSession, here: Here) -> None:
 
 
 async def refuse(room: Room, viewer: Viewer, which: object) -> NoReturn:
-    """Write down that somebody asked for what is not theirs to see, and raise the one 404.
+    """Write down that somebody asked for what is not theirs to see, and raise the one 404."""
+    await refused(room, viewer, which)
+    raise HTTPException(404, NOTHING)
 
-    In a transaction of its own: the request's is rolled back.
-    """
+
+async def refused(room: Room, viewer: Viewer, which: object) -> None:
+    """Write down that somebody asked for what is not theirs, in a transaction that nothing rolls back."""
     async with room.database.begin() as session:
         await audit.record(session, viewer, "citizen.refused", subject=str(which)[:64])
-    raise HTTPException(404, NOTHING)

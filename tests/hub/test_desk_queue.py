@@ -9,16 +9,19 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import time_machine
 
 from contact_hub.app import create_app
 from contact_hub.citizens.sealed import seal
 from contact_hub.city import City
 from contact_hub.composition import Parts
+from contact_hub.database import now
 from contact_hub.settings import read_settings
 from contact_hub.staff.access import SYSTEM
 from contact_hub.staff.models import Role
@@ -139,6 +142,38 @@ async def test_an_office_sees_its_own_queue_and_nobody_a_sealed_record_not_their
         refused = await claim(web, ben_in, resident)
         assert refused.status_code == 404
         assert (await resident.conversation()).state == "waiting"
+
+
+async def test_taking_what_is_not_ones_own_is_like_taking_what_is_not_there_and_is_written_down(
+    line: Line, web: httpx.AsyncClient
+) -> None:
+    other = await waits(line, "+15551230002", "a parking fine", department="parking")
+    which = (uuid.UUID(await id_of(other)), uuid.uuid4())
+    heads = {role: (await staff_of(line, f"A {role}", role, "waste"))[1] for role in Role}
+    for role, head in heads.items():
+        for kind in (JSON, {"Accept": "text/html"}):
+            answers = [await web.post(f"/desk/queue/{one}/claim", headers={**head, **kind}) for one in which]
+            assert [answer.status_code for answer in answers] == [404, 404], role
+            told = {re.sub(r'data-\w+="[^"]*"', "", answer.text) for answer in answers}
+            assert len(told) == 1 and "parking fine" not in told.pop()
+    trail = await line.sql("SELECT viewer_name, subject FROM audit WHERE action = 'citizen.refused'")
+    assert sorted(map(tuple, trail)) == sorted(
+        (f"A {role}", str(one)) for role in heads for one in which for _ in range(2)
+    )
+    assert (await other.conversation()).state == "waiting"
+
+
+async def test_whoever_watches_the_queue_without_a_stream_is_written_down_now_and_then(
+    line: Line, web: httpx.AsyncClient
+) -> None:
+    await waits(line, "+15551230001", "help")
+    _, head = await staff_of(line, "Ana", Role.AGENT, "waste")
+    for _ in range(3):
+        await lists(web, head)
+    assert await line.count("audit", "action = 'queue.watched' AND viewer_name = 'Ana'") == 1
+    with time_machine.travel(now() + timedelta(minutes=16), tick=True):
+        await lists(web, head)
+    assert await line.count("audit", "action = 'queue.watched' AND viewer_name = 'Ana'") == 2
 
 
 # What it shows ---------------------------------------------------------------------------------------
