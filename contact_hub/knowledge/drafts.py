@@ -138,8 +138,7 @@ async def taken(session: AsyncSession) -> frozenset[uuid.UUID]:
 
 async def write(session: AsyncSession, viewer: Viewer, draft: DraftArticle, written: Written) -> None:
     """Change a locked draft. Whoever changes it is its author, and somebody else must publish it."""
-    if draft.state not in OPEN:
-        raise CannotWrite("This article is no draft any more.")
+    _still_open(draft)
     before = (draft.language, draft.title, draft.text, draft.url, draft.article)
     after = (written.language, written.title, written.text, written.url, _name(written))
     if before == after:
@@ -155,8 +154,13 @@ async def move(session: AsyncSession, viewer: Viewer, draft: DraftArticle, to: D
         DraftState.DRAFT: {DraftState.REVIEW, DraftState.DISCARDED},
         DraftState.REVIEW: {DraftState.DRAFT, DraftState.DISCARDED},
     }
-    if to not in moves.get(DraftState(draft.state), ()):
-        raise CannotWrite("This article is no draft any more, or stands there already.")
+    _still_open(draft)
+    if to not in moves[DraftState(draft.state)]:
+        raise CannotWrite(
+            "It is handed in for review already."
+            if to is DraftState.REVIEW
+            else "It is with its author already, to be written."
+        )
     if to is DraftState.REVIEW and not draft.text.strip():
         raise CannotWrite("There is nothing to review: the article has no text yet.")
     draft.state, draft.changed_at = to, now()
@@ -168,8 +172,9 @@ async def publish(
 ) -> Imported | None:
     """Let residents find an article that was handed in; None where there is no such draft.
 
-    Raises CannotWrite, and NotImported where the brain is away. Between the two transactions the brain
-    computes; whoever changes the draft meanwhile wins, and it must be handed in again.
+    Raises CannotWrite, and NotImported where the brain is away. While the brain computes nothing is locked:
+    whoever changes or discards the draft meanwhile wins, and nothing is published. What residents find and
+    what became of the draft are one transaction, which holds the draft's row.
     """
     async with database.begin() as session:
         draft = await locked(session, draft_id)
@@ -185,19 +190,33 @@ async def publish(
             reviewed=now().date(),
             owner=draft.written_by,
         )
-        changed = draft.changed_at
-    done = await import_articles(database, brain, [article], _collection(draft_id))
-    async with database.begin() as session:
+        read_at = draft.changed_at
+
+    async def with_it(session: AsyncSession, done: Imported) -> None:
         draft = await locked(session, draft_id)
-        if draft is None or draft.state != DraftState.REVIEW or draft.changed_at != changed:
-            raise CannotWrite("Somebody changed the article meanwhile: please read it again.")
+        if draft is None:
+            raise CannotWrite("This article is not there any more: nothing was published.")
+        _still_open(draft)
+        if draft.state != DraftState.REVIEW or draft.changed_at != read_at:
+            raise CannotWrite(
+                "Somebody changed the article meanwhile, and it was not published: please read it again."
+            )
         draft.state, draft.reviewed_by = DraftState.PUBLISHED, viewer.name
         draft.published_at, draft.knowledge_version = now(), done.version
         await audit.record(session, viewer, "draft.published", subject=str(draft_id), version=done.version)
-    return done
+
+    return await import_articles(database, brain, [article], _collection(draft_id), with_it=with_it)
+
+
+def _still_open(draft: DraftArticle) -> None:
+    if draft.state == DraftState.PUBLISHED:
+        raise CannotWrite(f"{draft.reviewed_by} has published this article: it is no draft any more.")
+    if draft.state not in OPEN:
+        raise CannotWrite("This article was discarded: it is no draft any more.")
 
 
 async def _may_be_published(session: AsyncSession, viewer: Viewer, draft: DraftArticle) -> None:
+    _still_open(draft)
     if draft.state != DraftState.REVIEW:
         raise CannotWrite("This article was not handed in for review.")
     if draft.written_by == viewer.name:

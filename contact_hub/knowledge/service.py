@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -88,8 +88,12 @@ async def import_articles(
     articles: Sequence[ArticleIn],
     collection: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    with_it: Callable[[AsyncSession, Imported], Awaitable[None]] | None = None,
 ) -> Imported:
-    """Make `articles` the present content of a collection and publish; raises NotImported."""
+    """Make `articles` the present content of a collection and publish; raises NotImported.
+
+    `with_it` is done in the transaction that publishes: what it raises lets nothing be published.
+    """
     fingerprint = (await brain.health()).get("fingerprint")
     if not fingerprint:
         raise NotImported("The brain does not answer, so nothing was imported.")
@@ -117,7 +121,10 @@ async def import_articles(
             raise NotImported("The embedding model changed during the import, so nothing was imported.")
         progress(min(start + BATCH, len(missing)), len(missing))
     async with database.begin() as session:
-        return await _publish(session, str(fingerprint), dimensions, articles, fresh, collection)
+        done = await _publish(session, str(fingerprint), dimensions, articles, fresh, collection)
+        if with_it is not None:
+            await with_it(session, done)
+    return done
 
 
 async def _publish(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -218,6 +222,98 @@ async def test_whoever_changes_an_article_cannot_publish_it_either(
     await sam.post(where, data=form(text="Never."))
     assert (await sam.post(f"{where}/publish")).status_code == 422, "it is Sam's article now"
     assert (await nora.post(f"{where}/publish")).status_code == 303
+
+
+@dataclass
+class Embedding:
+    """A brain in the middle of an article, until it is let go on."""
+
+    script: Script
+    begun: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    async def wait(self) -> None:
+        assert await asyncio.to_thread(self.begun.wait, 10)
+
+    def embedded(self, articles: list[dict[str, Any]]) -> dict[str, Any]:
+        self.begun.set()
+        assert self.over.wait(10)
+        return self.script.embedded(articles)
+
+
+@pytest.fixture
+def embedding(script: Script) -> Iterator[Embedding]:
+    made = Embedding(script)
+    script.on_passages = made.embedded
+    yield made
+    made.over.set()
+
+
+@pytest.mark.parametrize("meanwhile", ["discard", "back", "write"])
+async def test_whoever_is_first_while_the_brain_computes_wins_and_the_publisher_is_told(
+    asking: Line,
+    script: Script,
+    people: dict[str, httpx.AsyncClient],
+    embedding: Embedding,
+    meanwhile: str,
+) -> None:
+    await asks(asking, script, "May I fly a drone?")
+    nora, sam = people["Nora Ek"], people["Sam Waste"]
+    where = await begun(nora, await answers_of(asking))
+    await nora.post(where, data=form())
+    publishing = asyncio.create_task(sam.post(f"{where}/publish"))
+    await embedding.wait()
+    changed = form(text="Never.")  # and handed in at once: it still is not what Sam has read
+    done = await (
+        nora.post(where, data=changed) if meanwhile == "write" else nora.post(f"{where}/{meanwhile}")
+    )
+    assert done.status_code == 303
+    embedding.over.set()
+    refused = await publishing
+    assert refused.status_code == 422
+    told = "discarded" if meanwhile == "discard" else "changed the article meanwhile"
+    assert told in refused.text
+    assert await asking.count("knowledge_version") == 0, "residents find nothing of it"
+    assert await asking.count("article_version") == 0
+    assert await asking.count("draft_article", "state = 'published'") == 0
+    assert await asking.count("audit", "action = 'draft.published'") == 0
+
+
+async def test_whoever_comes_after_the_publishing_is_told_who_published(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
+) -> None:
+    await asks(asking, script, "May I fly a drone?")
+    nora, sam = people["Nora Ek"], people["Sam Waste"]
+    where = await begun(nora, await answers_of(asking))
+    await nora.post(where, data=form())
+    await sam.post(f"{where}/publish")
+    for late in (
+        nora.post(f"{where}/discard"),
+        nora.post(f"{where}/back"),
+        nora.post(where, data=form(text="Never.")),
+        nora.post(f"{where}/publish"),
+    ):
+        refused = await late
+        assert refused.status_code == 422
+        assert "Sam Waste has published this article" in refused.text
+    (row,) = await asking.sql("SELECT state, text FROM draft_article")
+    assert tuple(row) == ("published", TEXT)
+
+
+async def test_two_publish_at_once_and_one_of_them_is_told(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient], browsers: Browsers
+) -> None:
+    await asks(asking, script, "May I fly a drone?")
+    nora, sam = people["Nora Ek"], people["Sam Waste"]
+    await hire(asking, "Pat Roe", Role.MANAGER)
+    pat = browsers()
+    await sign_in(pat, "Pat Roe")
+    where = await begun(nora, await answers_of(asking))
+    await nora.post(where, data=form())
+    both = await asyncio.gather(*(one.post(f"{where}/publish") for one in (sam, pat)))
+    assert sorted(answer.status_code for answer in both) == [303, 422]
+    assert "has published this article" in next(a.text for a in both if a.status_code == 422)
+    assert await asking.count("knowledge_version") == 1
 
 
 async def test_with_the_brain_away_nothing_is_published(
