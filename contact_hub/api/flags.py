@@ -14,6 +14,7 @@ from contact_hub.audit import service as audit
 from contact_hub.composition import Parts
 from contact_hub.flags import service as flags
 from contact_hub.flags.models import Flag, Level
+from contact_hub.privacy.masking import mask
 from contact_hub.ratings import service as ratings
 from contact_hub.ratings.models import Rating
 from contact_hub.staff.access import Action, Viewer
@@ -48,7 +49,7 @@ class FlagOut(BaseModel):
     raised_at: datetime
     dismissed_at: datetime | None
     dismissed_by: str | None
-    dismissed_why: str | None
+    dismissed_why: str | None = Field(description="in the words of staff, with numbers and addresses masked")
 
 
 class FlagsOut(BaseModel):
@@ -132,12 +133,15 @@ def _flag(flag: Flag, citizen: uuid.UUID) -> FlagOut:
         language=flag.language,
         score=flag.score,
         level=Level(flag.level),
-        signals=[SignalOut(**{"also": [], **signal}) for signal in given],
+        signals=[
+            SignalOut(**{"also": [], **signal, "words": mask(str(signal.get("words", ""))).text})
+            for signal in given
+        ],
         handed_over=flag.handed_over,
         raised_at=flag.raised_at,
         dismissed_at=flag.dismissed_at,
         dismissed_by=flag.dismissed_by,
-        dismissed_why=flag.dismissed_why,
+        dismissed_why=None if flag.dismissed_why is None else mask(flag.dismissed_why).text,
     )
 
 

@@ -11,7 +11,6 @@ from fastapi.responses import Response
 from contact_hub.audit import service as audit
 from contact_hub.city import City
 from contact_hub.database import Database, now
-from contact_hub.flags.models import DrawnFor
 from contact_hub.managers import drawing, reviews
 from contact_hub.managers.estimates import Share
 from contact_hub.managers.look import Visitor, page, there, visitor
@@ -86,14 +85,13 @@ def _list(routes: APIRouter, database: Database, guard: Guard, city: City) -> No
 
 def _one(routes: APIRouter, database: Database, guard: Guard, city: City) -> None:
     async def shown(
-        who: Visitor, which: uuid.UUID, *, with_flag: bool, status: int = 200, **words: Any
+        who: Visitor, which: uuid.UUID, *, with_flag: bool = False, status: int = 200, **words: Any
     ) -> Response:
         async with database.begin() as session:
-            case = there(await reviews.case_of(session, who.viewer, which), "conversation under review")
+            found = await reviews.case_of(session, who.viewer, which, with_flag=with_flag)
+            case = there(found, "conversation under review")
             waiting = await reviews.items(session, who.viewer, reviews.waiting(drawn_by_chance=True), limit=2)
         judged = case.review.verdict is not None
-        # A dismissal can only be judged by what was dismissed.
-        open_ = judged or with_flag or case.review.drawn_for == DrawnFor.DISMISSED
         evidence: dict[str, list[str]] = {}
         for signal in case.flag.signals if case.flag else ():
             evidence.setdefault(str(signal["evidence"]), []).append(str(signal["words"]))
@@ -104,15 +102,14 @@ def _one(routes: APIRouter, database: Database, guard: Guard, city: City) -> Non
             HERE,
             status=status,
             case=case,
-            open=open_,
             judged=judged,
-            evidence=evidence if open_ else {},
+            evidence=evidence,
             answers=ANSWERS,
             department=_departments(city).get(case.department or "", "no department"),
             moment=lambda at: city.moment(at, "en"),
             following=following,
             longest=reviews.LONGEST_WHY,
-            **{"why": case.review.why or "", **words},
+            **{"why": case.why, **words},
         )
 
     @routes.get("/reviews/{which}")
@@ -125,14 +122,13 @@ def _one(routes: APIRouter, database: Database, guard: Guard, city: City) -> Non
         which: uuid.UUID,
         unhappy: Annotated[str, Form()] = "",
         why: Annotated[str, Form()] = "",
-        seen: Annotated[str, Form()] = "",
     ) -> Response:
         who = await visitor(guard, request, Action.REVIEW)
         try:
             async with database.begin() as session:
-                kept = await reviews.judge(session, who.viewer, which, unhappy, why, blind=not seen)
+                kept = await reviews.judge(session, who.viewer, which, unhappy, why)
         except reviews.CannotJudge as cannot:
-            return await shown(who, which, with_flag=bool(seen), status=422, wrong=str(cannot), why=why)
+            return await shown(who, which, status=422, wrong=str(cannot), why=why)
         there(kept or None, "conversation under review")
         return go(f"{HERE}/{which}")
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Date, Select, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
+from contact_hub.audit.models import Entry
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import unsealed
 from contact_hub.database import now
@@ -24,6 +25,8 @@ from contact_hub.staff.access import Viewer
 from contact_hub.timeline.models import Touchpoint
 
 LONGEST_WHY = 500
+_READ, _JUDGED = "review.read", "review.judged"
+_SHOWN = "shown"
 _MOST_TURNS = 200  # of a conversation that is shown; the last ones
 
 
@@ -58,15 +61,34 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """The flag of a conversation under review; what staff wrote about it is masked like what was said."""
+
+    level: str
+    score: float
+    raised_at: datetime
+    handed_over: bool
+    signals: Sequence[dict[str, Any]]
+    dismissed_at: datetime | None
+    dismissed_by: str | None
+    dismissed_why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """A conversation under review with what was said in it, and its flag where there is one."""
+    """A conversation under review with what was said in it.
+
+    `open` says that its flag, or that there is none, is in view: with the verdict of whoever judged it.
+    """
 
     review: Review
     channel: str
     language: str | None
     department: str | None
     said: Sequence[Said]
-    flag: Flag | None
+    open: bool
+    flag: Raised | None
+    why: str
 
 
 def _under_review(viewer: Viewer, *columns: Any) -> Select[Any]:
@@ -116,8 +138,14 @@ def judged() -> ColumnElement[bool]:
     return Review.verdict.is_not(None)
 
 
-async def case_of(session: AsyncSession, viewer: Viewer, review_id: uuid.UUID) -> Case | None:
-    """One conversation under review, where the viewer may see it; the look is written into the audit."""
+async def case_of(
+    session: AsyncSession, viewer: Viewer, review_id: uuid.UUID, *, with_flag: bool = False
+) -> Case | None:
+    """One conversation under review, where the viewer may see it.
+
+    The look is written into the audit, and so is whether the flag was in view: asked for (`with_flag`),
+    judged already, seen by this viewer before, or dismissed, which cannot be judged otherwise.
+    """
     language = func.coalesce(Conversation.language, Citizen.language)
     row = (
         await session.execute(
@@ -131,9 +159,56 @@ async def case_of(session: AsyncSession, viewer: Viewer, review_id: uuid.UUID) -
     if row is None:
         return None
     review, flag, channel, spoken, department, citizen_id = row
-    await audit.record(session, viewer, "review.read", citizen_id=citizen_id, subject=str(review_id))
-    said = await _said(session, review.conversation_id)
-    return Case(review, channel, spoken, department, said, flag)
+    shown = (
+        with_flag
+        or review.verdict is not None
+        or review.drawn_for == DrawnFor.DISMISSED
+        or await _has_seen(session, viewer, citizen_id)
+    )
+    told: dict[str, Any] = {"flag": _SHOWN} if shown else {}
+    await audit.record(session, viewer, _READ, citizen_id=citizen_id, subject=str(review_id), **told)
+    return Case(
+        review,
+        channel,
+        spoken,
+        department,
+        await _said(session, review.conversation_id),
+        shown,
+        _raised(flag) if shown and flag is not None else None,
+        mask(review.why or "").text,
+    )
+
+
+async def _has_seen(session: AsyncSession, viewer: Viewer, citizen_id: uuid.UUID) -> bool:
+    """Whether this viewer had a flag of this resident before them, here or where else their record is read.
+
+    The audit knows: a browser would only say what it likes.
+    """
+    here = Entry.action.in_((_READ, _JUDGED))
+    found = await session.scalar(
+        select(Entry.number)
+        .where(
+            Entry.citizen_id == citizen_id,
+            Entry.viewer_id.is_not_distinct_from(viewer.id),
+            Entry.viewer_name == viewer.name,
+            ~here | (Entry.words["flag"].astext == _SHOWN),
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
+def _raised(flag: Flag) -> Raised:
+    return Raised(
+        flag.level,
+        flag.score,
+        flag.raised_at,
+        flag.handed_over,
+        [{**signal, "words": mask(str(signal.get("words", ""))).text} for signal in flag.signals],
+        flag.dismissed_at,
+        flag.dismissed_by,
+        mask(flag.dismissed_why or "").text,
+    )
 
 
 async def _said(session: AsyncSession, conversation_id: uuid.UUID) -> list[Said]:
@@ -153,10 +228,10 @@ async def _said(session: AsyncSession, conversation_id: uuid.UUID) -> list[Said]
     ]
 
 
-async def judge(
-    session: AsyncSession, viewer: Viewer, review_id: uuid.UUID, unhappy: str, why: str, *, blind: bool
-) -> bool:
+async def judge(session: AsyncSession, viewer: Viewer, review_id: uuid.UUID, unhappy: str, why: str) -> bool:
     """Keep whether somebody should have looked after this resident (`yes`, `no`, `unsure`), and why.
+
+    The verdict is blind where nothing of this resident's flags was before the judge until now.
 
     Returns False where there is no such review for the viewer; raises CannotJudge.
     """
@@ -185,11 +260,12 @@ async def judge(
         verdict = Verdict.UNSURE
     else:
         verdict = Verdict.RIGHT if flagged == (unhappy == "yes") else Verdict.WRONG
-    # Whoever corrects a verdict has seen the flag by then.
-    review.blind = blind and review.verdict is None
+    # A verdict that is corrected stands in view, and so does a dismissed flag.
+    open_ = review.verdict is not None or review.drawn_for == DrawnFor.DISMISSED
+    review.blind = not open_ and not await _has_seen(session, viewer, citizen_id)
     review.verdict, review.why, review.judged_by, review.judged_at = verdict, why, viewer.name, now()
     await audit.record(
-        session, viewer, "review.judged", citizen_id=citizen_id, subject=str(review_id), verdict=verdict
+        session, viewer, _JUDGED, citizen_id=citizen_id, subject=str(review_id), verdict=verdict
     )
     return True
 

@@ -175,6 +175,7 @@ async def test_nothing_of_an_erased_resident_is_found_anywhere(
         "public.saved_search.query",
         "public.event.data",
         "public.flag.signals",
+        "public.flag.dismissed_why",
         "public.review.why",
         "public.presence.draft",
         "public.held_reply.text",

@@ -19,6 +19,7 @@ from contact_hub.managers import drawing, estimates, reviews
 from contact_hub.managers.period import Period
 from contact_hub.staff.access import Viewer
 from contact_hub.staff.models import Role
+from tests.hub.desk import colleague
 from tests.hub.line import Line, Resident
 from tests.hub.test_staff import Browsers, browser, browsers, hire, sign_in
 
@@ -160,10 +161,8 @@ async def test_nobody_judges_what_they_dismissed_themselves(talking: Line, ended
     async with talking.database.begin() as session:
         ines = Viewer("system", "Ines")
         with pytest.raises(reviews.CannotJudge, match="somebody else has to judge"):
-            await reviews.judge(session, ines, drawn.id, "no", "It was nothing.", blind=False)
-        assert await reviews.judge(
-            session, Viewer("system", "Nora"), drawn.id, "yes", "He was cross.", blind=False
-        )
+            await reviews.judge(session, ines, drawn.id, "no", "It was nothing.")
+        assert await reviews.judge(session, Viewer("system", "Nora"), drawn.id, "yes", "He was cross.")
 
 
 async def test_drawing_more_ends_before_every_conversation_is_drawn(talking: Line, ended: Any) -> None:
@@ -245,12 +244,84 @@ async def test_a_verdict_with_the_flag_in_view_is_marked_as_such(
     path = f"/managers/reviews/{row.id}"
     shown = (await browser.get(f"{path}?flag=shown")).text
     assert "read as dissatisfied" in shown and "the flag is right" in shown
-    await browser.post(path, data={"unhappy": "no", "why": "A joke.", "seen": "1"})
+    await browser.post(path, data={"unhappy": "no", "why": "A joke."})
     (row,) = await under_review(talking)
     assert (row.verdict, row.blind) == ("wrong", False)
-    await browser.post(path, data={"unhappy": "yes", "why": "No joke after all.", "seen": "1"})
+    await browser.post(path, data={"unhappy": "yes", "why": "No joke after all."})
     (row,) = await under_review(talking)
     assert (row.verdict, row.blind) == ("right", False)
+
+
+async def test_whoever_saw_the_flag_is_not_blind_whatever_their_browser_says(
+    line: Line, talking: Line, ended: Any, browsers: Browsers
+) -> None:
+    await ended(level=Level.UNHAPPY)
+    await draw(talking)
+    (row,) = await under_review(talking)
+    path = f"/managers/reviews/{row.id}"
+    people = {}
+    for name in ("Nora Ek", "Pat Roe"):
+        await hire(line, name, Role.MANAGER)
+        people[name] = browsers()
+        await sign_in(people[name], name)
+    nora, pat = people.values()
+    await nora.get(f"{path}?flag=shown")
+    assert "read as dissatisfied" in (await nora.get(path)).text, "what was seen is not hidden again"
+    assert "read as dissatisfied" not in (await pat.get(path)).text, "somebody else has not seen it"
+    await nora.post(path, data={"unhappy": "no", "why": "A joke.", "seen": "", "blind": "1"})
+    (row,) = await under_review(talking)
+    assert (row.judged_by, row.blind) == ("Nora Ek", False)
+    await talking.sql("UPDATE review SET verdict = NULL, why = NULL")
+    await pat.post(path, data={"unhappy": "no", "why": "A joke.", "seen": "1"})
+    (row,) = await under_review(talking)
+    assert (row.judged_by, row.blind) == ("Pat Roe", True)
+
+
+async def test_whoever_read_the_conversation_at_the_desk_is_not_blind(
+    line: Line, talking: Line, ended: Any, web: httpx.AsyncClient
+) -> None:
+    resident, _ = await ended(level=Level.UNHAPPY, department="waste")
+    await draw(talking)
+    (row,) = await under_review(talking)
+    sam = await colleague(line, web, "Sam Waste", "waste", role=Role.SUPERVISOR)
+    at_the_desk = await sam.get(f"/desk/c/{(await resident.conversation()).id}?reason=complaint")
+    assert at_the_desk.status_code == 200
+    path = f"/managers/reviews/{row.id}"
+    assert "read as dissatisfied" in (await sam.get(path)).text
+    await sam.post(path, data={"unhappy": "yes", "why": "Plainly angry."})
+    assert (await under_review(talking))[0].blind is False
+
+
+async def test_what_staff_wrote_about_a_resident_is_masked_for_whoever_judges(
+    line: Line, talking: Line, ended: Any, browsers: Browsers, web: httpx.AsyncClient
+) -> None:
+    number, mail = "+353 1 555 0199", "joe.roe@example.com"
+    await ended(level=Level.UNHAPPY)
+    await talking.sql(
+        "UPDATE flag SET dismissed_at = now(), dismissed_by = 'Maria', dismissed_why = :why,"
+        " signals = jsonb_set(signals, '{0,words}', to_jsonb(CAST(:words AS text)))",
+        why=f"It is Joe, {number}, always like that",
+        words=f"asked for a call at {number}",
+    )
+    await draw(talking)
+    (row,) = await under_review(talking)
+    path = f"/managers/reviews/{row.id}"
+    people = {}
+    for name in ("Nora Ek", "Pat Roe"):
+        await hire(line, name, Role.MANAGER)
+        people[name] = browsers()
+        await sign_in(people[name], name)
+    nora, pat = people.values()
+    # Beside the flag, below the message that is its evidence, and in why it was dismissed.
+    assert (await nora.get(f"{path}?flag=shown")).text.count("[phone]") == 3
+    await nora.post(path, data={"unhappy": "yes", "why": f"Wrote from {mail}, see {number}"})
+    shown = (await pat.get(path)).text
+    assert "Wrote from [email], see [phone]" in shown
+    assert "555 0199" not in shown and mail not in shown
+    sam = await colleague(line, web, "Sam Book", "libraries", role=Role.SUPERVISOR)
+    (told,) = (await sam.get("/api/v1/flags")).json()["flags"]
+    assert told["dismissed_why"] == "It is Joe, [phone], always like that"
+    assert told["signals"][0]["words"] == "asked for a call at [phone]"
 
 
 async def test_of_an_unflagged_conversation_yes_means_that_it_was_missed(talking: Line, ended: Any) -> None:
@@ -259,7 +330,7 @@ async def test_of_an_unflagged_conversation_yes_means_that_it_was_missed(talking
     (row,) = await under_review(talking)
     for unhappy, verdict in (("yes", "wrong"), ("no", "right"), ("unsure", "unsure")):
         async with talking.database.begin() as session:
-            assert await reviews.judge(session, NORA, row.id, unhappy, "So it reads.", blind=True)
+            assert await reviews.judge(session, NORA, row.id, unhappy, "So it reads.")
         assert (await under_review(talking))[0].verdict == verdict
 
 
@@ -306,7 +377,7 @@ async def test_precision_what_was_missed_and_recall_are_told_with_their_interval
     verdicts = iter(["yes", "yes", "yes", "yes", "no"] + ["no"] * 9 + ["yes"])
     async with talking.database.begin() as session:
         for row in rows:
-            await reviews.judge(session, NORA, row.id, next(verdicts), "So it reads.", blind=True)
+            await reviews.judge(session, NORA, row.id, next(verdicts), "So it reads.")
     day = the_day(talking)
     async with talking.database.begin() as session:
         found = await reviews.findings(session, NORA, Period(day, day, talking.city.zone))
@@ -330,7 +401,7 @@ async def test_fewer_than_five_verdicts_tell_nothing(talking: Line, ended: Any) 
     await draw(talking)
     async with talking.database.begin() as session:
         for row in await under_review(talking):
-            await reviews.judge(session, NORA, row.id, "yes", "Angry.", blind=True)
+            await reviews.judge(session, NORA, row.id, "yes", "Angry.")
     day = the_day(talking)
     async with talking.database.begin() as session:
         found = await reviews.findings(session, NORA, Period(day, day, talking.city.zone))
