@@ -85,7 +85,13 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
             raise HTTPException(404, "There is no such table.")
         async with database.begin() as session:
             await audit.record(
-                session, who.viewer, "figures.exported", subject=key, period=period.words, kind=kind
+                session,
+                who.viewer,
+                "figures.exported",
+                subject=key,
+                period=period.words,
+                by=chosen,
+                kind=kind,
             )
         # Every part of the name is ours: a key of a table, two days and a known ending.
         name = f"civicline-{table.key}-{period.first}-{period.last}.{kind}"

@@ -80,6 +80,25 @@ def test_a_spreadsheet_holds_no_formula_and_no_link(words: list[str]) -> None:
     assert not tags & {"f", "hyperlink", "hyperlinks"}
 
 
+@given(st.lists(st.lists(st.one_of(WORDS, st.integers(-9, 9)), min_size=2, max_size=4), max_size=4))
+def test_no_cell_of_a_file_is_a_formula_and_none_is_lost(rows: list[list[str | int]]) -> None:
+    width = max(map(len, rows), default=2)
+    rows = [[*row, *[""] * (width - len(row))] for row in rows]
+    heads: list[str | int] = [f"={n}" for n in range(width)]
+    made = Table("bot", "=1+1", [Column(str(head)) for head in heads], rows)
+    read = read_csv(as_csv(made, "2026"))
+    assert len(read) == len(rows) + 1
+    for cells, told in zip([heads, *rows], read, strict=True):
+        for cell, found in zip(cells, told, strict=True):
+            number = isinstance(cell, int)
+            assert found == (str(cell) if number else harmless(str(cell)))
+            assert number or found[:1] not in tuple("=+-@\t\r\n＝＋－＠"), "a number may be less than nothing"
+    sheet = sheet_of(as_xlsx(made, "2026"))
+    assert not [element for element in sheet.iter() if element.tag.endswith("}f")]
+    said = json.loads(as_json(made, "2026"))
+    assert said["rows"] == rows, "what reads JSON takes nothing for a formula"
+
+
 def test_plain_words_and_numbers_stay_as_they_are() -> None:
     for words in ("Waste and Recycling", "'quoted'", "2026-11-02", "not known", "a=b", ""):
         assert harmless(words) == words
@@ -116,7 +135,19 @@ async def test_every_table_of_the_page_can_be_taken_along(
         )
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
-    assert await line.count("audit", "action = 'figures.exported'") == len(links)
+    trail = await line.sql("SELECT viewer_name, subject, words FROM audit WHERE action = 'figures.exported'")
+    period = f"{_in(links[0], 'first')} to {_in(links[0], 'last')}"
+    assert sorted((row.viewer_name, row.subject) for row in trail) == sorted(
+        ("Nora Ek", _in(link, "key")) for link in links
+    )
+    assert [row.words for row in trail] == [{"period": period, "by": "week", "kind": kind}] * len(links)
+
+
+def _in(link: str, name: str) -> str:
+    """The key of a table's link, or a day in it."""
+    pattern = r"/export/([a-z]+)\." if name == "key" else rf"{name}=([\d-]+)"
+    (found,) = re.findall(pattern, link)
+    return str(found)
 
 
 @pytest.mark.parametrize(
