@@ -231,14 +231,21 @@ class ConversationGone(LookupError, LeaseLost):
     """The conversation was erased: whoever still works on it abandons, as one does whose lease is lost."""
 
 
-async def lock_conversation(session: AsyncSession, conversation_id: uuid.UUID) -> Conversation:
-    """The conversation as it is now, under lock until the transaction ends."""
-    found = await session.scalar(
+async def lock_conversation(
+    session: AsyncSession, conversation_id: uuid.UUID, *beside: uuid.UUID
+) -> Conversation:
+    """The conversation as it is now, under lock until the transaction ends; others `beside` it as well.
+
+    The oldest is locked first, whoever asks, so that two who need the same ones never wait for one another.
+    """
+    rows = await session.scalars(
         select(Conversation)
-        .where(Conversation.id == conversation_id)
+        .where(Conversation.id.in_({conversation_id, *beside}))
+        .order_by(Conversation.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+    found = next((talk for talk in rows.all() if talk.id == conversation_id), None)
     if found is None:
         raise ConversationGone(f"no conversation {conversation_id}")
     return found

@@ -60,7 +60,9 @@ class Writer:
 async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
     """Write all effects of a turn exactly once; raises LeaseLost when another worker has the task."""
     async with writer.database.begin() as session:
-        conversation = await citizens.lock_conversation(session, turn.conversation_id)
+        rated_in = await rating.rated_in(session, turn)
+        beside = () if rated_in is None else (rated_in,)
+        conversation = await citizens.lock_conversation(session, turn.conversation_id, *beside)
         await queue.complete(session, task)
         await _keep_media(session, turn)
         await _keep_language(session, conversation, turn)
@@ -90,7 +92,8 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
                 await _report(session, writer, conversation, turn)
         unhappy = turn.handoff == weighing.UNHAPPY and conversation.state == ConversationState.WAITING
         await weighing.keep(session, conversation, turn, handed_over=unhappy)
-        await rating.keep(session, writer.city, writer.flags, conversation, turn)
+        rated = None if rated_in is None else await session.get(Conversation, rated_in)
+        await rating.keep(session, writer.city, writer.flags, turn, rated)
         _remember_rasa(conversation, turn)
         await continuity.remember(session, conversation, turn)
         shown = await terms.add(session, writer.city, turn)

@@ -7,13 +7,13 @@ question itself is `asking`'s.
 from __future__ import annotations
 
 import unicodedata
+import uuid
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import InboundKind
-from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Conversation, ConversationState
 from contact_hub.city import City
 from contact_hub.database import now
@@ -35,7 +35,7 @@ _ASKING = frozenset("?？؟")
 
 
 _SURVEY = text("""
-    SELECT r.id, r.state, r.asked_at, r.comment_id IS NOT NULL,
+    SELECT r.id, r.conversation_id, r.state, r.asked_at, r.comment_id IS NOT NULL,
            (SELECT t.payload ->> 'say' FROM touchpoint t
             WHERE t.address_id = r.address_id AND t.direction = 'out' AND t.id < :touchpoint
             ORDER BY t.id DESC LIMIT 1)
@@ -56,7 +56,7 @@ async def recall(session: AsyncSession, turn: Turn) -> None:
         )
     ).first()
     if row is not None:
-        turn.survey = Survey(row[0], row[1], row[2], row[3], row[4])
+        turn.survey = Survey(*row)
 
 
 def answered(turn: Turn, city: City) -> Step | None:
@@ -136,22 +136,50 @@ def _say(turn: Turn, city: City, key: str, step: Step, *, keep: str | None = Non
 # Writing -----------------------------------------------------------------------------------------
 
 
+async def rated_in(session: AsyncSession, turn: Turn) -> uuid.UUID | None:
+    """The conversation that is rated: the one asked about last, else this one, else the one before it."""
+    asked = turn.survey
+    if asked is not None and turn.rated is not None:
+        return asked.conversation_id
+    if not _volunteered(turn):
+        return None
+    if asked is not None and in_time(asked, turn.received_at):
+        return asked.conversation_id
+    if await ratings.worth_asking(session, turn.conversation_id):
+        return turn.conversation_id
+    last = await session.scalar(
+        select(Conversation.id)
+        .where(
+            Conversation.address_id == turn.address_id,
+            Conversation.state == ConversationState.CLOSED,
+            Conversation.closed_at > now() - REMEMBERED,
+        )
+        .order_by(Conversation.closed_at.desc())
+        .limit(1)
+    )
+    return last or turn.conversation_id
+
+
+def _volunteered(turn: Turn) -> int | None:
+    """The score that a resident names without having pressed or answered our question."""
+    score = turn.note.get("rating")
+    return score if isinstance(score, int) and turn.rated is None else None
+
+
 async def keep(
-    session: AsyncSession, city: City, rules: Rules, conversation: Conversation, turn: Turn
+    session: AsyncSession, city: City, rules: Rules, turn: Turn, rated: Conversation | None
 ) -> None:
-    """Write a rating with the turn's effects, and flag a low one; a second one at once changes nothing."""
+    """Write a rating of a locked conversation with the turn's effects, and flag a low one.
+
+    The first one stands, and whoever gives a second is told so.
+    """
     if turn.comments is not None:
         await ratings.comment(session, turn.comments, turn.touchpoint_id)
-    volunteered = turn.note.get("rating")
-    rating: Rating | None = None
-    if turn.rated is not None:
-        rating = await ratings.give(session, turn.rated[0], turn.rated[1])
-        if rating is None:
-            words = city.say("rate_again", turn.language)
-            turn.replies = [Reply(words, say="rate_again")]
-    elif isinstance(volunteered, int):
-        rating = await _volunteered(session, conversation, turn, volunteered)
+    if rated is None:
+        return
+    rating = await _written(session, turn, rated)
     if rating is None or rating.score is None:
+        turn.replies = [Reply(city.say("rate_again", turn.language), say="rate_again")]
         return
     told = await timeline.record(
         session,
@@ -164,27 +192,17 @@ async def keep(
         in_reply_to=turn.touchpoint_id,
     )
     if rating.score <= LOW:
-        rated = await citizens.lock_conversation(session, rating.conversation_id)
         await weighing.raise_for(session, rules, rated, Signal.LOW_RATING, told, score=str(rating.score))
 
 
-async def _volunteered(
-    session: AsyncSession, conversation: Conversation, turn: Turn, score: int
-) -> Rating | None:
-    """A rating nobody asked for: of what was asked about last, of this talk, or of the one before it."""
-    if turn.survey is not None and in_time(turn.survey, turn.received_at):
-        return await ratings.give(session, turn.survey.rating_id, score)
-    about: Conversation | None = conversation
-    if not await ratings.worth_asking(session, conversation.id):
-        about = await session.scalar(
-            select(Conversation)
-            .where(
-                Conversation.address_id == turn.address_id,
-                Conversation.state == ConversationState.CLOSED,
-                Conversation.closed_at > now() - REMEMBERED,
-            )
-            .order_by(Conversation.closed_at.desc())
-            .limit(1)
-        )
-    of = about or conversation
-    return await ratings.volunteer(session, of, turn.channel, await ratings.last_agent(session, of.id), score)
+async def _written(session: AsyncSession, turn: Turn, rated: Conversation) -> Rating | None:
+    """The rating that this turn gives; None where there was one already."""
+    if turn.rated is not None:
+        return await ratings.give(session, turn.rated[0], turn.rated[1])
+    score, asked = _volunteered(turn), turn.survey
+    if score is None:
+        return None
+    if asked is not None and asked.conversation_id == rated.id and in_time(asked, turn.received_at):
+        return await ratings.give(session, asked.rating_id, score)
+    agent = await ratings.last_agent(session, rated.id)
+    return await ratings.volunteer(session, rated, turn.channel, agent, score)

@@ -203,9 +203,7 @@ async def _ask(session: AsyncSession, city: City, turn: Turn) -> None:
 def _moment(turn: Turn) -> Purpose | None:
     if turn.step is Step.REPORTED:
         return Purpose.ALERTS
-    if turn.step is Step.RATED_HELPFUL:
-        return Purpose.IMPROVEMENT
-    return Purpose.SURVEY if "rating" in turn.note else None
+    return Purpose.IMPROVEMENT if turn.step is Step.RATED_HELPFUL else None
 
 
 async def note_shown(

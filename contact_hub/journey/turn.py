@@ -132,6 +132,7 @@ class Survey:
     """The question that was last asked here about a conversation, and what we said last."""
 
     rating_id: uuid.UUID
+    conversation_id: uuid.UUID
     state: str
     asked_at: datetime
     commented: bool

@@ -85,18 +85,18 @@ async def give(session: AsyncSession, rating_id: uuid.UUID, score: int) -> Ratin
 
 async def volunteer(
     session: AsyncSession, conversation: Conversation, channel: str, agent: str | None, score: int
-) -> Rating:
-    """Write a rating that nobody asked for; a second one takes the place of the first."""
+) -> Rating | None:
+    """Write a rating that nobody asked for; None where one was given already, which stands."""
     given = {"state": Asking.GIVEN, "score": score, "rated_at": now()}
     found: Rating | None = await session.scalar(
         insert(Rating)
         .values(**_about(conversation, channel, agent), **given)
-        .on_conflict_do_update(index_elements=["conversation_id"], set_=given)
+        .on_conflict_do_update(
+            index_elements=["conversation_id"], set_=given, where=Rating.state != Asking.GIVEN
+        )
         .returning(Rating)
         .execution_options(populate_existing=True)
     )
-    if found is None:
-        raise RuntimeError("a rating was neither written nor changed")
     return found
 
 

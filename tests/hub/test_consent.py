@@ -203,12 +203,13 @@ async def test_after_an_answer_that_helped_its_use_for_better_answers_is_asked_f
     assert await may(chat, Purpose.IMPROVEMENT)
 
 
-async def test_after_a_rating_a_survey_is_asked_for(chat: Resident, script: Script) -> None:
+async def test_who_rates_unasked_is_asked_for_nothing_more(chat: Resident, script: Script) -> None:
     script.on_turn = lambda asked: turn(
         {"request": "rate_service", "values": {"rating": 5}}, intent="rate_service"
     )
     (words,) = await chat.says("five out of five")
-    assert chat.line.city.say("consent_survey_terms", "en", city="Larkhaven") in words
+    assert chat.line.city.say("consent_survey_terms", "en", city="Larkhaven") not in words
+    assert await chat.buttons() == []
 
 
 async def test_a_strangers_button_agrees_to_nothing(asking: Line, script: Script) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -300,15 +301,20 @@ async def test_by_text_a_yes_brings_the_person_and_words_are_kept(line: Line, sc
     assert (await ben.conversation()).state == State.WAITING
 
 
-async def test_a_rating_that_nobody_asked_for_is_kept_and_may_be_changed(line: Line, script: Script) -> None:
+async def volunteers(resident: Resident, script: Script, score: int) -> list[str]:
+    """They say in words of their own how satisfied they are."""
+    script.on_turn = lambda asked: turn(
+        {"request": "rate_service", "values": {"rating": score}}, intent="rate_service"
+    )
+    return await resident.says(f"I would give you {score} of 5")
+
+
+async def test_a_rating_that_nobody_asked_for_is_kept_and_stands(line: Line, script: Script) -> None:
     ana = await line.visitor()
     script.on_turn = lambda asked: turn({"answer": found()})
     await ana.says("When is my recycling collected?")
-    for score in (5, 1):
-        script.on_turn = lambda asked, score=score: turn(  # type: ignore[misc]
-            {"request": "rate_service", "values": {"rating": score}}, intent="rate_service"
-        )
-        await ana.says(f"I would give you {score} of 5")
+    await volunteers(ana, script, 1)
+    assert await volunteers(ana, script, 5) == [line.city.say("rate_again", "en")]
     given = await rating(line)
     assert (given.score, given.state) == (1, Asking.GIVEN)
     assert given.conversation_id == (await ana.conversation()).id
@@ -317,6 +323,35 @@ async def test_a_rating_that_nobody_asked_for_is_kept_and_may_be_changed(line: L
     await rests(ana, 25)
     await closing.close_idle(line.writer)
     assert await is_asked(ana) == [], "they have said it already"
+
+
+async def test_words_do_not_overwrite_what_a_button_said(line: Line, script: Script) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    await ana.presses((await ana.buttons())[1]["id"])
+    assert await volunteers(ana, script, 5) == [line.city.say("rate_comment_thanks", "en")]
+    assert await volunteers(ana, script, 5) == [line.city.say("rate_again", "en")]
+    assert (await rating(line)).score == 2
+    assert await line.count("touchpoint", "kind = 'rating'") == 1
+
+
+async def test_a_low_rating_and_an_act_on_the_rated_conversation_do_not_lock_one_another_out(
+    line: Line, script: Script
+) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    first = (await ana.conversation()).id
+    await ana.does(words="1")
+    task = await line.claim(Lane.IN)
+    assert task is not None
+    async with line.database.begin() as session:
+        await lock_conversation(session, first)
+        giving = asyncio.create_task(line.handle(task))
+        await asyncio.sleep(0.3)  # it waits for the rated conversation, and holds nothing meanwhile
+        assert not giving.done()
+        await lock_conversation(session, (await ana.conversation()).id)
+    await giving
+    assert [signals(flag) for flag in await flagged(ana)] == [["low_rating"]]
 
 
 async def test_two_answers_at_once_are_one_rating(line: Line, script: Script) -> None:
