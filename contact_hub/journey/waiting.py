@@ -67,12 +67,12 @@ async def promised(
 
 def _how_long(city: City, language: str, made: Promise) -> list[str]:
     """Minutes where they were measured and end today, else the moment that is promised, else nothing."""
-    soon = made.expected is not None and made.closes is not None
-    if soon and made.expected is not None and made.closes is not None and now() + made.expected < made.closes:
+    expected, closing = made.expected, made.closes
+    if expected is not None and closing is not None and now() + expected < closing:
         closes = format_time(
-            made.closes.astimezone(city.zone), "short", tzinfo=city.zone, locale=city.speaks(language)
+            closing.astimezone(city.zone), "short", tzinfo=city.zone, locale=city.speaks(language)
         )
-        return [city.say("wait_about", language, minutes=_minutes(made.expected), closes=closes)]
+        return [city.say("wait_about", language, minutes=_minutes(expected), closes=closes)]
     if made.by is not None:
         return [city.say("wait_by", language, until=city.moment(made.by, language))]
     return []
