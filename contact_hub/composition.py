@@ -10,9 +10,9 @@ from channels.base import registry
 from channels.base.contract import Channel
 from contact_hub.city import City, load_city
 from contact_hub.database import Database
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.neighbours import Neighbours
+from contact_hub.journey.saying import Writer
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.privacy.schedule import Schedule, schedule_of
 from contact_hub.settings import Settings, SettingsError, libpq_url

@@ -16,9 +16,9 @@ from contact_hub.city import City
 from contact_hub.database import Database
 from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import clock, closing
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.neighbours import Neighbours
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.sending import Sending
 from contact_hub.journey.turns import Turns
 from contact_hub.managers import drawing

@@ -10,8 +10,8 @@ from contact_hub.desk import citizen_pages, people_pages, queue_pages, search_pa
 from contact_hub.desk.board import Board
 from contact_hub.desk.room import Room
 from contact_hub.handoff.rules import rules_of
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.neighbours import Neighbours
+from contact_hub.journey.saying import Writer
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.staff.guard import Guard
 

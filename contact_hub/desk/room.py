@@ -8,8 +8,8 @@ from fastapi import HTTPException, Request
 
 from contact_hub.city import City
 from contact_hub.database import Database
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.neighbours import Neighbours
+from contact_hub.journey.saying import Writer
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.staff.access import Action, Viewer, allows
 from contact_hub.staff.guard import LONGEST_REASON, Guard

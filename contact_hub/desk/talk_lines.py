@@ -27,7 +27,7 @@ from contact_hub.desk.talk_words import (
     Happened,
     happened,
 )
-from contact_hub.journey.effects import read_button_id
+from contact_hub.journey.buttons import read_button_id
 from contact_hub.timeline.models import Touchpoint
 from contact_hub.timeline.reading import Event, File, Part
 

@@ -13,9 +13,9 @@ from contact_hub.citizens.models import Address, Conversation, ConversationState
 from contact_hub.city import City
 from contact_hub.database import now
 from contact_hub.handoff.rules import rules_of
-from contact_hub.journey import effects
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import saying
 from contact_hub.journey.rating import SCORES, WITHIN
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Choice, Reply
 from contact_hub.journey.waiting import at_night
 from contact_hub.outbox.models import Delivery
@@ -68,7 +68,7 @@ async def ask_due(writer: Writer) -> Collection[str]:
                 rating.state = Asking.NOT_ASKED
                 continue
             rating.state, rating.asked_at = Asking.ASKED, moment
-            rating.question_id = await effects.say(
+            rating.question_id = await saying.say(
                 session,
                 writer,
                 talk,

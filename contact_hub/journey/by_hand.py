@@ -7,7 +7,6 @@ with a reason in the agent's words, and returns the topics to wake once that tra
 from __future__ import annotations
 
 from contact_hub.handoff import service as handoff
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.hands.grip import CannotDo, NotTheirs
 from contact_hub.journey.hands.held import TakenBack, undo_within, waiting_to_leave
 from contact_hub.journey.hands.taking import (
@@ -19,6 +18,7 @@ from contact_hub.journey.hands.taking import (
     transfer_within,
 )
 from contact_hub.journey.hands.words import LONGEST_REPLY, note_within, present_within, reply_within
+from contact_hub.journey.saying import Writer
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.staff.access import Viewer
 

@@ -20,9 +20,10 @@ from channels.base.errors import Malformed
 from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
 from contact_hub.journey import my_data
-from contact_hub.journey.effects import Writer, pressed_title
+from contact_hub.journey.buttons import pressed_title
 from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.rights import ARCHIVE
+from contact_hub.journey.saying import Writer
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.privacy import copies
 from contact_hub.timeline import service as timeline

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import structlog
 
 from contact_hub.journey import asking, closing, found, patience
-from contact_hub.journey.effects import Writer
+from contact_hub.journey.saying import Writer
 from contact_hub.operations.wakeups import Wakeups
 
 log = structlog.get_logger()

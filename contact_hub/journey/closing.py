@@ -12,7 +12,7 @@ from contact_hub.city import City, CityError
 from contact_hub.database import now
 from contact_hub.handoff import service as handoff
 from contact_hub.journey import asking
-from contact_hub.journey.effects import Writer
+from contact_hub.journey.saying import Writer
 from contact_hub.operations.queue import Task
 
 BATCH = 100

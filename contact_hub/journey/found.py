@@ -15,8 +15,8 @@ from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.database import now
 from contact_hub.handoff.rules import rules_of
-from contact_hub.journey import effects, waiting
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import saying, waiting
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.knowledge.drafts import DraftState
 from contact_hub.knowledge.models import Answer, DraftArticle
@@ -89,7 +89,7 @@ async def _tell(
         question=_short(answer.question, _QUESTION),
         answer=_short(_beginning(draft), _QUOTE),
     )
-    await effects.say(
+    await saying.say(
         session,
         writer,
         talk,

@@ -21,9 +21,9 @@ from contact_hub.audit.service import record
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen
 from contact_hub.city import City
-from contact_hub.journey import effects
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import saying
 from contact_hub.journey.rights import ARCHIVE
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.privacy import copies, export
@@ -67,7 +67,7 @@ def router(writer: Writer, wakeups: Wakeups) -> APIRouter:
                 return _page(city, token, language, opens=False, status=429)
             address = await session.get_one(Address, found.address_id)
             conversation = await citizens.open_conversation(session, address, language)
-            await effects.say(
+            await saying.say(
                 session,
                 writer,
                 conversation,

@@ -15,7 +15,7 @@ import structlog
 log = structlog.get_logger()
 
 # The resident hears from us within 3 s: what Rasa has not answered by then is given up. A search
-# begins beside a slow Rasa (see steps.py), so that it need not fit into what is left.
+# begins beside a slow Rasa (see responding.py), so that it need not fit into what is left.
 RASA_SECONDS = 2.1
 READ_SECONDS = 0.4
 SEARCH_SECONDS = 0.9

@@ -18,8 +18,8 @@ from contact_hub.handoff import service as handoff
 from contact_hub.handoff.hours import open_before, open_between
 from contact_hub.handoff.models import Wait
 from contact_hub.handoff.rules import BROKEN_PROMISE, Rules, raised, rules_of
-from contact_hub.journey import effects, waiting, weighing
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import saying, waiting, weighing
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
 from contact_hub.privacy.consent import Purpose
@@ -160,7 +160,7 @@ async def tell_elsewhere(writer: Writer) -> Collection[str]:
             if noticed is None or other is None or talk is None:
                 continue
             words = writer.city.say("answer_waits", talk.language, link=writer.site_url)
-            await effects.say(
+            await saying.say(
                 session,
                 writer,
                 talk,
@@ -192,7 +192,7 @@ def _news(talk: Conversation, address: Address) -> set[str]:
 async def _tell(
     session: AsyncSession, writer: Writer, talk: Conversation, address: Address, reply: Reply
 ) -> None:
-    await effects.say(
+    await saying.say(
         session,
         writer,
         talk,

@@ -21,8 +21,8 @@ from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Conversation
 from contact_hub.database import new_id, now
 from contact_hub.handoff import service as handoff
-from contact_hub.journey import effects
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import saying
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, LeaseLost
@@ -216,7 +216,7 @@ class Rights:
         self, session: AsyncSession, conversation: Conversation, address: Address, key: str, **values: object
     ) -> None:
         language = self.writer.city.speaks(conversation.language)
-        await effects.say(
+        await saying.say(
             session,
             self.writer,
             conversation,

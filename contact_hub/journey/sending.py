@@ -34,8 +34,8 @@ from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address
 from contact_hub.database import now
 from contact_hub.journey import permission, rights, undelivered
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.hands import held
+from contact_hub.journey.saying import Writer
 from contact_hub.operations import metrics, queue
 from contact_hub.operations.queue import Claimed, LeaseLost
 from contact_hub.operations.wakeups import Wakeups

@@ -15,10 +15,12 @@ from channels.base.errors import ChannelError, SendFailure
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, ConversationState
 from contact_hub.handoff import service as handoff
-from contact_hub.journey import effects, waiting
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import effects, loading, saying, waiting
 from contact_hub.journey.neighbours import Neighbours
-from contact_hub.journey.steps import Tools, WaitForRasa, travel
+from contact_hub.journey.responding import WaitForRasa
+from contact_hub.journey.saying import Writer
+from contact_hub.journey.steps import travel
+from contact_hub.journey.tools import Tools
 from contact_hub.journey.turn import Reply, Step, Turn
 from contact_hub.journey.waiting import Waiter
 from contact_hub.operations import metrics, queue
@@ -45,7 +47,7 @@ class Turns:
         """Take one message through the journey; raises LeaseLost when the task is somebody else's by now."""
         try:
             async with self.writer.database.begin() as session:
-                turn = await effects.load(session, task, self.writer)
+                turn = await loading.load(session, task, self.writer)
         except _DATABASE_AWAY:
             raise
         except Exception as error:
@@ -101,7 +103,7 @@ class Turns:
             await queue.retry(session, task, wait.delay, "rasa is away", note={"told": True})
             if not task.payload.get("told") and conversation.state == ConversationState.BOT:
                 words = self.writer.city.say("one_moment", turn.language)
-                await effects.say(
+                await saying.say(
                     session,
                     self.writer,
                     conversation,
@@ -149,7 +151,7 @@ class Turns:
                 who = Waiter(conversation, address.citizen_id, address.channel, language)
                 more = await waiting.promised(session, self.writer.city, self.writer.channels, who)
                 words = f"{words} {more}"
-            await effects.say(
+            await saying.say(
                 session,
                 self.writer,
                 conversation,

@@ -26,9 +26,9 @@ from contact_hub.city import City
 from contact_hub.database import Database
 from contact_hub.handoff.models import Ticket
 from contact_hub.journey.chat_store import PostgresChatStore
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.inbox import Inbox, Stored
 from contact_hub.journey.neighbours import Neighbours
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.sending import Sending
 from contact_hub.journey.turns import Turns
 from contact_hub.operations import queue

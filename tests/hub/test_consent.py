@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Conversation
 from contact_hub.city import City
-from contact_hub.journey import effects
+from contact_hub.journey import saying
 from contact_hub.journey.turn import Reply
 from contact_hub.operations.queue import Lane
 from contact_hub.privacy import consent
@@ -367,7 +367,7 @@ async def test_an_alert_leaves_only_while_it_is_agreed_to(phone: Resident) -> No
         place, talk = await phone.place(), await phone.conversation()
         async with line.database.begin() as session:
             conversation = await citizens.lock_conversation(session, talk.id)
-            await effects.say(
+            await saying.say(
                 session,
                 line.writer,
                 conversation,

@@ -23,8 +23,8 @@ from contact_hub.desk.talk_acts import snoozed_until
 from contact_hub.flags.models import Flag
 from contact_hub.identity.models import Likeness
 from contact_hub.identity.suggestions import note
+from contact_hub.journey.buttons import button_id
 from contact_hub.journey.by_hand import CannotDo
-from contact_hub.journey.effects import button_id
 from contact_hub.staff.access import SYSTEM
 from contact_hub.staff.models import Role
 from contact_hub.timeline import service as timeline

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contact_hub.journey import steps
+from contact_hub.journey import responding
 from contact_hub.journey.neighbours import Neighbours, Reading
 from contact_hub.operations.queue import Lane
 from tests.hub.line import SECRET, Line, Script, found, passage, says, turn
@@ -150,7 +150,7 @@ async def test_with_rasa_and_brain_hanging_a_resident_still_hears_within_three_s
 
 async def test_a_rasa_that_is_only_a_little_slow_is_not_given_up(talking: Line, script: Script) -> None:
     async def dawdles(asked: dict[str, Any]) -> dict[str, Any]:
-        await asyncio.sleep(steps.SLOW_RASA_SECONDS + 0.3)
+        await asyncio.sleep(responding.SLOW_RASA_SECONDS + 0.3)
         return says("thanks_reply")
 
     script.on_turn = dawdles
@@ -229,7 +229,7 @@ async def test_what_is_written_while_a_form_waits_keeps_its_order(
 async def test_a_form_does_not_wait_for_ever(talking: Line, script: Script, reporting: Any) -> None:
     script.on_turn = lambda asked: (502, {"error": "never again"})
     await reporting.does(words="Mill Lane 5")
-    for _ in range(steps.FORM_PATIENCE_ATTEMPTS + 1):
+    for _ in range(responding.FORM_PATIENCE_ATTEMPTS + 1):
         await talking.work()
         await talking.hurry()
     assert (await reporting.endings())[-1][0] == "handed_off"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from channels.base.contract import InboundKind
-from contact_hub.journey.effects import button_id, read_button_id
+from contact_hub.journey.buttons import button_id, read_button_id
 from contact_hub.operations.queue import Lane
 from tests.contract import recorded
 from tests.hub.line import Line, Resident, Script, found, says, turn

@@ -13,8 +13,8 @@ from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.citizens.scope import theirs, visible
 from contact_hub.database import now
-from contact_hub.journey import effects
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import saying
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.staff.access import Action, Viewer, allows
 
@@ -107,7 +107,7 @@ async def write_down(session: AsyncSession, grip: Grip, action: str, **details: 
 
 async def tell(session: AsyncSession, writer: Writer, grip: Grip, reply: Reply) -> uuid.UUID:
     """Say something to the resident, in their language, where they write from."""
-    return await effects.say(
+    return await saying.say(
         session,
         writer,
         grip.conversation,

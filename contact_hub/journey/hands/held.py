@@ -20,9 +20,9 @@ from contact_hub.citizens.models import Address, Conversation, ConversationState
 from contact_hub.database import new_id, now
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.models import HeldReply, Mention
-from contact_hub.journey import effects
-from contact_hub.journey.effects import Writer
+from contact_hub.journey import saying
 from contact_hub.journey.hands.grip import CannotDo, Grip, may_be_written_to, write_down
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, Lane
@@ -122,7 +122,7 @@ async def _leave(
         files=[uuid.UUID(file) for file in held.files],
         by=held.agent,
     )
-    await effects.say(
+    await saying.say(
         session,
         writer,
         talk,

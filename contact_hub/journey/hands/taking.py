@@ -13,7 +13,6 @@ from contact_hub.database import now
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import asking, waiting
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.hands import held
 from contact_hub.journey.hands.colleagues import colleague
 from contact_hub.journey.hands.grip import (
@@ -25,6 +24,7 @@ from contact_hub.journey.hands.grip import (
     tell,
     write_down,
 )
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
 from contact_hub.operations.queue import Lane, Task

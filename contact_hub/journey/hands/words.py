@@ -18,7 +18,6 @@ from contact_hub.citizens.scope import theirs, visible
 from contact_hub.database import new_id, now
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.models import Mention, Presence
-from contact_hub.journey.effects import Writer
 from contact_hub.journey.hands import colleagues, held
 from contact_hub.journey.hands.grip import (
     CannotDo,
@@ -30,6 +29,7 @@ from contact_hub.journey.hands.grip import (
     write_down,
 )
 from contact_hub.journey.hands.taking import take
+from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.staff.access import Action, Viewer
 from contact_hub.timeline import service as timeline
