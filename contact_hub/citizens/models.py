@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -133,3 +133,5 @@ class Conversation(Base):
     read_from: Mapped[uuid.UUID | None]  # what was said up to this touchpoint raises no flag any more
     resolution: Mapped[str | None]  # how it ended, as whoever closed it says
     closed_at: Mapped[datetime | None]
+    # It holds nothing but an answer to our own question: no contact of the resident's, and not counted.
+    follow_up: Mapped[bool] = mapped_column(default=False, server_default=false())

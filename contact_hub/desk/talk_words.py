@@ -81,6 +81,7 @@ PURPOSES: Mapping[str, str] = {
 }
 DECISIONS: Mapping[str, str] = {
     "informed": "was shown the notice",
+    "asked": "was asked",
     "granted": "agreed",
     "refused": "said no",
     "withdrawn": "withdrew",

@@ -14,9 +14,10 @@ from contact_hub.city import City
 from contact_hub.database import now
 from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import saying
-from contact_hub.journey.rating import SCORES, WITHIN
+from contact_hub.journey.rating import WITHIN, question
 from contact_hub.journey.saying import Writer
-from contact_hub.journey.turn import Choice, Reply
+from contact_hub.journey.terms import ask_in
+from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import at_night
 from contact_hub.outbox.models import Delivery
 from contact_hub.privacy import consent
@@ -37,6 +38,28 @@ async def after_close(session: AsyncSession, city: City, conversation: Conversat
     if await ratings.worth_asking(session, conversation.id):
         agent = await ratings.last_agent(session, conversation.id)
         await ratings.expect(session, conversation, address.channel, agent)
+
+
+async def may_we(
+    session: AsyncSession, city: City, conversation: Conversation, address: Address, reply: Reply
+) -> bool:
+    """Let the words that close a conversation ask whether we may ask how it was.
+
+    Once a resident, by day, and nobody who answered that already, wants silence or cannot be reached.
+    """
+    if not city.asks_for(Purpose.SURVEY) or at_night(rules_of(city), city, now()):
+        return False
+    if not address.reachable or address.retired_at is not None:
+        return False
+    if await citizens.is_suppressed(session, address.channel, address.value):
+        return False
+    if await consent.decided(session, address.citizen_id, Purpose.SURVEY):
+        return False
+    if not await ratings.worth_asking(session, conversation.id):
+        return False
+    ask_in(reply, city, Purpose.SURVEY, city.speaks(conversation.language), about=str(conversation.id))
+    reply.say = "survey_ask"
+    return True
 
 
 async def ask_due(writer: Writer) -> Collection[str]:
@@ -72,7 +95,7 @@ async def ask_due(writer: Writer) -> Collection[str]:
                 session,
                 writer,
                 talk,
-                _question(city, rating, address.channel),
+                question(city, rating.id, address.channel, city.speaks(rating.language)),
                 channel=address.channel,
                 address=address.value,
                 language=city.speaks(talk.language),
@@ -80,15 +103,6 @@ async def ask_due(writer: Writer) -> Collection[str]:
             )
             topics |= {"out", f"feed:{address.value}"}
     return topics
-
-
-def _question(city: City, rating: Rating, channel: str) -> Reply:
-    """Buttons where there are any; a text message asks for the number instead."""
-    language = city.speaks(rating.language)
-    if channel == "sms":
-        return Reply(city.say("rate_close_sms", language), "system", say="rate_close_sms")
-    choices = [Choice(str(score), {"rate": str(rating.id), "score": score}) for score in SCORES]
-    return Reply(city.say("rate_close", language), "system", choices=choices, say="rate_close")
 
 
 async def lapse(writer: Writer) -> Collection[str]:

@@ -12,7 +12,8 @@ from contact_hub.city import City
 from contact_hub.journey.turn import Turn
 from contact_hub.timeline.models import Touchpoint
 
-_OWN = frozenset({"erase_ask", "rate_low"})  # questions of our own that a yes or no answers
+_OWN = frozenset({"erase_ask", "rate_low", "survey_ask"})  # questions of our own that a yes or no answers
+_AFTERWARDS = frozenset({"survey_ask"})  # of those, what the last words of a closed conversation ask
 
 
 def button_id(touchpoint_id: uuid.UUID, number: int) -> str:
@@ -57,13 +58,15 @@ async def resolve(session: AsyncSession, turn: Turn, city: City) -> None:
         offer = await session.scalar(
             select(Touchpoint)
             .where(
-                Touchpoint.conversation_id == turn.conversation_id,
+                Touchpoint.address_id == turn.address_id,
                 Touchpoint.direction == "out",
                 Touchpoint.id < turn.touchpoint_id,
             )
             .order_by(Touchpoint.id.desc())
             .limit(1)
         )
+        if offer is not None and offer.conversation_id != turn.conversation_id:
+            offer = offer if offer.payload.get("say") in _AFTERWARDS else None
         if not turn.text.strip().isdecimal() and (offer is None or offer.payload.get("say") not in _OWN):
             return  # yes and no answer questions of Rasa's; this one is our own
     else:

@@ -64,6 +64,7 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
         rated = None if rated_in is None else await session.get(Conversation, rated_in)
         await rating.keep(session, writer.city, writer.flags, turn, rated)
         _remember_rasa(conversation, turn)
+        _count(conversation, turn)
         await continuity.remember(session, conversation, turn)
         shown = await terms.add(session, writer.city, turn)
         for reply in turn.replies:
@@ -108,6 +109,13 @@ def _leave_to_person(conversation: Conversation, turn: Turn) -> None:
         handoff.urge(conversation, turn.handoff)
     else:
         turn.step, turn.handoff = Step.HELD_BY_PERSON, None
+
+
+def _count(conversation: Conversation, turn: Turn) -> None:
+    """An answer to our own question is no contact of theirs, until they say something else as well."""
+    if turn.step not in {Step.EDIT_NOTED, Step.REACHABILITY_NOTED}:
+        first = conversation.epoch == 0 and not turn.past.said
+        conversation.follow_up = turn.of_survey and (first or conversation.follow_up)
 
 
 async def _heard(session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn) -> None:

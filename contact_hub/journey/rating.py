@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from channels.base.contract import InboundKind
 from contact_hub.citizens.models import Conversation, ConversationState
 from contact_hub.city import City
-from contact_hub.database import now
+from contact_hub.database import new_id, now
 from contact_hub.flags.rules import Rules, Signal
 from contact_hub.journey import weighing
 from contact_hub.journey.turn import Choice, Reply, Step, Survey, Turn
@@ -133,12 +133,25 @@ def _say(turn: Turn, city: City, key: str, step: Step, *, keep: str | None = Non
     return step
 
 
+def question(city: City, rating_id: uuid.UUID, channel: str, language: str) -> Reply:
+    """Buttons where there are any; a text message asks for the number instead."""
+    if channel == "sms":
+        return Reply(city.say("rate_close_sms", language), "system", say="rate_close_sms")
+    choices = [Choice(str(score), {"rate": str(rating_id), "score": score}) for score in SCORES]
+    return Reply(city.say("rate_close", language), "system", choices=choices, say="rate_close")
+
+
 # Writing -----------------------------------------------------------------------------------------
 
 
 async def rated_in(session: AsyncSession, turn: Turn) -> uuid.UUID | None:
-    """The conversation that is rated: the one asked about last, else this one, else the one before it."""
+    """The conversation that is rated: the one asked about last, else this one, else the one before it.
+
+    The one that may be asked about from now on, where the turn says so.
+    """
     asked = turn.survey
+    if turn.asks_about is not None:
+        return turn.asks_about
     if asked is not None and turn.rated is not None:
         return asked.conversation_id
     if not _volunteered(turn):
@@ -152,6 +165,7 @@ async def rated_in(session: AsyncSession, turn: Turn) -> uuid.UUID | None:
         .where(
             Conversation.address_id == turn.address_id,
             Conversation.state == ConversationState.CLOSED,
+            ~Conversation.follow_up,
             Conversation.closed_at > now() - REMEMBERED,
         )
         .order_by(Conversation.closed_at.desc())
@@ -176,6 +190,9 @@ async def keep(
     if turn.comments is not None:
         await ratings.comment(session, turn.comments, turn.touchpoint_id)
     if rated is None:
+        return
+    if turn.asks_about is not None:
+        await _ask(session, city, turn, rated)
         return
     rating = await _written(session, turn, rated)
     if rating is None or rating.score is None:
@@ -206,3 +223,17 @@ async def _written(session: AsyncSession, turn: Turn, rated: Conversation) -> Ra
         return await ratings.give(session, asked.rating_id, score)
     agent = await ratings.last_agent(session, rated.id)
     return await ratings.volunteer(session, rated, turn.channel, agent, score)
+
+
+async def _ask(session: AsyncSession, city: City, turn: Turn, rated: Conversation) -> None:
+    """Let the question follow at once on the yes to being asked, while they still know what it is about."""
+    if rated.closed_at is None or turn.received_at - rated.closed_at > WITHIN:
+        return
+    last = turn.replies[-1]
+    last.touchpoint_id = new_id()
+    agent = await ratings.last_agent(session, rated.id)
+    rating = await ratings.asked_now(session, rated, turn.channel, agent, last.touchpoint_id)
+    if rating is None:
+        return
+    asks = question(city, rating.id, turn.channel, turn.language)
+    last.words, last.choices, last.say = f"{last.words}\n\n{asks.words}", asks.choices, asks.say

@@ -114,7 +114,9 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
 
 async def survey(turn: Turn, tools: Tools) -> Step | None:
     """The answer to how satisfied they were: a number that nobody else would understand."""
-    return rating.answered(turn, tools.city)
+    step = rating.answered(turn, tools.city)
+    turn.of_survey = step is not None
+    return step
 
 
 async def link(turn: Turn, tools: Tools) -> Step | None:

@@ -51,6 +51,9 @@ def pressed(turn: Turn, city: City) -> Step | None:
         decision = Decision.GRANTED if meaning.get("yes") else Decision.REFUSED
         turn.changes = [Change(purpose, decision)]
         turn.replies.append(_confirmation(turn, city, purpose, decision))
+        if "about" in meaning:
+            turn.of_survey = True
+            turn.asks_about = uuid.UUID(meaning["about"]) if meaning.get("yes") else None
         return Step.TERMS_CHANGED
     if "remove" in meaning:
         sent = meaning["remove"]
@@ -191,12 +194,16 @@ async def _ask(session: AsyncSession, city: City, turn: Turn) -> None:
         return
     if await consent.decided(session, turn.citizen_id, purpose):
         return
-    language = turn.language
+    ask_in(last, city, purpose, turn.language)
+
+
+def ask_in(reply: Reply, city: City, purpose: Purpose, language: str, **more: str) -> None:
+    """Let a message end in the question for a purpose; `more` comes back with the answer."""
     terms = city.say(f"consent_{purpose}_terms", language, city=city.name)
-    last.words = f"{last.words}\n\n{city.say('consent_ask', language, terms=terms)}"
-    last.choices = [
-        Choice(city.say("button_yes", language), {"consent": purpose, "yes": True}),
-        Choice(city.say("button_no", language), {"consent": purpose, "yes": False}),
+    reply.words = f"{reply.words}\n\n{city.say('consent_ask', language, terms=terms)}"
+    reply.choices = [
+        Choice(city.say("button_yes", language), {"consent": purpose, "yes": True, **more}),
+        Choice(city.say("button_no", language), {"consent": purpose, "yes": False, **more}),
     ]
 
 

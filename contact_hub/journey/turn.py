@@ -197,6 +197,8 @@ class Turn:
     helpful: tuple[uuid.UUID, bool] | None = None
     rated: tuple[uuid.UUID, int] | None = None  # a rating they were asked for, and the score
     comments: uuid.UUID | None = None  # the rating that their words are about
+    asks_about: uuid.UUID | None = None  # the conversation that may be asked about now
+    of_survey: bool = False  # it answers a question of ours, and is no contact of theirs
     wants_copy: bool = False  # of their data
     erase: bool | None = None  # what they answered to whether they want to be erased
     wants_code: bool = False  # to link another address with this one

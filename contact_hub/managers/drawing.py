@@ -39,7 +39,7 @@ _UNFLAGGED = f"""
     FROM conversation c LEFT JOIN review r ON r.conversation_id = c.id AND r.flag_id IS NULL
     WHERE (c.closed_at >= :since AND c.closed_at < :until
            OR c.state = 'bot' AND c.last_activity_at >= :since AND c.last_activity_at < :until)
-      AND NOT EXISTS (SELECT FROM flag f WHERE f.conversation_id = c.id)
+      AND NOT c.follow_up AND NOT EXISTS (SELECT FROM flag f WHERE f.conversation_id = c.id)
       AND EXISTS (SELECT FROM touchpoint t WHERE t.conversation_id = c.id
                   AND t.direction = 'in' AND t.kind = 'text')
       AND {_UNSEALED.format(address="c.address_id")}

@@ -80,7 +80,8 @@ _BOT_ONLY = (
 )
 _CAME_BACK = (
     "EXISTS (SELECT FROM address b JOIN conversation d ON d.address_id = b.id"
-    " WHERE b.citizen_id = c.citizen_id AND d.id <> c.id AND coalesce(d.department, '') = c.matter"
+    " WHERE b.citizen_id = c.citizen_id AND d.id <> c.id AND NOT d.follow_up"
+    " AND coalesce(d.department, '') = c.matter"
     " AND d.opened_at > c.ended_at AND d.opened_at <= c.ended_at + interval '7 days')"
 )
 _TALKS = f"""(
@@ -98,7 +99,7 @@ _TALKS = f"""(
                    PARTITION BY a.citizen_id, coalesce(c.department, '') ORDER BY c.opened_at, c.id
                ) >= c.opened_at - interval '14 days', false) AS third
         FROM conversation c JOIN address a ON a.id = c.address_id
-        WHERE c.opened_at >= :two_weeks_before AND c.opened_at < :until
+        WHERE c.opened_at >= :two_weeks_before AND c.opened_at < :until AND NOT c.follow_up
     ) AS c JOIN citizen z ON z.id = c.citizen_id
     WHERE c.opened_at >= :since
 ) AS k"""  # noqa: S608 - our words

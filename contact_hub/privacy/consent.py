@@ -52,6 +52,7 @@ class Decision(StrEnum):
     """What was said about a purpose."""
 
     INFORMED = "informed"  # the notice was shown; nothing was asked
+    ASKED = "asked"  # by us, and not answered so far
     GRANTED = "granted"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
@@ -134,7 +135,7 @@ def _latest(
 
 
 async def decided(session: AsyncSession, citizen_id: uuid.UUID, purpose: Purpose) -> bool:
-    """Whether a citizen ever answered for this purpose; whoever did is not asked again."""
+    """Whether a citizen ever answered for this purpose, or was asked once and for all."""
     return bool(
         await session.scalar(
             select(
@@ -193,7 +194,9 @@ async def terms_of(session: AsyncSession, citizen_id: uuid.UUID) -> list[Term]:
             by=said.by,
             reason=said.reason,
             decided_at=said.decided_at,
-            in_force=said in standing and (said.decision != Decision.GRANTED or said.purpose not in refused),
+            in_force=said in standing
+            and said.decision != Decision.ASKED
+            and (said.decision != Decision.GRANTED or said.purpose not in refused),
         )
         for said, words, value in found
     ]
@@ -261,6 +264,13 @@ async def inform(
         by="system",
         at=at,
     )
+
+
+async def note_asked(
+    session: AsyncSession, city: City, origin: Origin, purpose: Purpose, *, language: str
+) -> None:
+    """Write down that a resident was asked for a purpose, for a question that is put once in a life."""
+    await _decide(session, city, origin, purpose, Decision.ASKED, language, "system", None, [])
 
 
 async def by_staff(

@@ -69,7 +69,10 @@ _MEASURES: Mapping[str, _Measure] = {
         "report r JOIN address a ON a.id = r.address_id", "r.created_at", "a.channel", "r.category"
     ),
     "conversation": _Measure(
-        "conversation c JOIN address a ON a.id = c.address_id", "c.opened_at", "a.channel", "'opened'"
+        "conversation c JOIN address a ON a.id = c.address_id WHERE NOT c.follow_up",
+        "c.opened_at",
+        "a.channel",
+        "'opened'",
     ),
     "flag": _Measure("flag f", "f.raised_at", "f.channel", "concat_ws(' ', f.level, f.department)"),
     "rating": _Measure(

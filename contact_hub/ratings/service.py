@@ -59,6 +59,21 @@ async def expect(session: AsyncSession, conversation: Conversation, channel: str
     )
 
 
+async def asked_now(
+    session: AsyncSession, conversation: Conversation, channel: str, agent: str | None, question: uuid.UUID
+) -> Rating | None:
+    """Write down that a conversation is asked about at this moment; None where it was asked about before."""
+    found: Rating | None = await session.scalar(
+        insert(Rating)
+        .values(
+            **_about(conversation, channel, agent), state=Asking.ASKED, asked_at=now(), question_id=question
+        )
+        .on_conflict_do_nothing(index_elements=["conversation_id"])
+        .returning(Rating)
+    )
+    return found
+
+
 def _about(conversation: Conversation, channel: str, agent: str | None) -> dict[str, Any]:
     moment = conversation.closed_at or now()
     return {

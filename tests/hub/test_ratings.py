@@ -11,22 +11,25 @@ from typing import Any
 import pytest
 import time_machine
 
+from channels.base.contract import InboundKind
 from contact_hub.citizens.models import ConversationState as State
 from contact_hub.citizens.service import lock_conversation
 from contact_hub.city import City
 from contact_hub.database import now
 from contact_hub.flags.models import Level
 from contact_hub.handoff.rules import rules_of
-from contact_hub.journey import asking, closing
+from contact_hub.journey import asking, by_hand, closing
 from contact_hub.journey.rating import lone_number
 from contact_hub.journey.waiting import at_night
+from contact_hub.managers import figures
+from contact_hub.managers.period import Period
 from contact_hub.operations.queue import Lane
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Origin, Purpose
 from contact_hub.privacy.erasure import erase
 from contact_hub.privacy.schedule import schedule_of
 from contact_hub.ratings.models import Asking, Rating
-from contact_hub.staff.access import SYSTEM
+from contact_hub.staff.access import SYSTEM, Viewer
 from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Resident, Script, found, says, turn
 from tests.hub.test_closing import rests
@@ -177,6 +180,133 @@ async def test_a_number_in_the_middle_of_something_else_is_not_a_rating(line: Li
     await ana.says("5")
     assert (await rating(line)).score is None
     assert [asked["text"] for asked in script.turns][-1] == "5"
+
+
+# Asking whether we may -------------------------------------------------------------------------------
+
+MARIA = Viewer("system", "Maria")
+
+
+async def helped(resident: Resident, script: Script, *, stop: bool = False) -> str:
+    """A person helps them and closes the conversation; gives the last words written to them."""
+    line = resident.line
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    await resident.says("A person, please")
+    talk = str((await resident.conversation()).id)
+    await by_hand.reply(line.writer, line.wakeups, talk, MARIA, "It is mended.")
+    if stop:
+        await resident.does(InboundKind.OPT_OUT, "STOP")
+        await line.work()
+    await by_hand.close(line.writer, line.wakeups, talk, MARIA, "solved")
+    await line.work()
+    script.on_turn = lambda asked: pytest.fail("nobody else reads the answer")
+    return (await resident.reads())[-1]
+
+
+def asks_whether(city: City, words: str) -> bool:
+    """Whether words close a conversation and ask for the survey."""
+    terms = city.say("consent_survey_terms", "en", city=city.name)
+    closed = city.say("conversation_closed", "en")
+    assert words.startswith(closed)
+    return words == f"{closed}\n\n{city.say('consent_ask', 'en', terms=terms)}"
+
+
+async def test_whom_a_person_helped_is_asked_once_whether_we_may_ask_and_a_yes_leads_to_the_question(
+    line: Line, script: Script
+) -> None:
+    ana = await line.visitor()
+    assert asks_whether(line.city, await helped(ana, script))
+    closed = (await ana.conversation()).id
+    yes, _ = await ana.buttons()
+    (words,) = await ana.presses(yes["id"])
+    assert words.endswith(line.city.say("rate_close", "en"))
+    await ana.presses((await ana.buttons())[3]["id"])
+    given = await rating(line)
+    assert (given.score, given.conversation_id, given.agent) == (4, closed, "Maria")
+    follow_up = await ana.conversation()
+    assert (follow_up.id != closed, follow_up.follow_up) == (True, True)
+    await ana.presses(yes["id"])
+    assert await line.count("rating") == 1, "pressed twice, asked once"
+
+    await line.sql("UPDATE conversation SET state = 'closed', closed_at = now() WHERE state = 'bot'")
+    assert not asks_whether(line.city, await helped(ana, script))
+    assert await is_asked(ana) == [line.city.say("rate_close", "en")], "who agreed is asked as ever"
+
+
+async def test_a_no_is_kept_and_whoever_does_not_answer_is_not_asked_again(
+    line: Line, script: Script
+) -> None:
+    ana, ben = await line.visitor(), await line.visitor()
+    assert asks_whether(line.city, await helped(ana, script))
+    _, no = await ana.buttons()
+    assert await ana.presses(no["id"]) == [line.city.say("consent_refused", "en")]
+    assert asks_whether(line.city, await helped(ben, script))
+    for resident in (ana, ben):
+        assert not asks_whether(line.city, await helped(resident, script))
+        assert await is_asked(resident) == []
+    assert await line.count("rating") == 0
+    said = await line.sql("SELECT decision FROM consent WHERE purpose = 'survey' ORDER BY id")
+    assert [decision for (decision,) in said] == ["asked", "refused", "asked"]
+
+
+@pytest.mark.parametrize("kind", [InboundKind.TEXT, InboundKind.OPT_IN])
+async def test_by_text_a_yes_in_words_leads_to_the_question(
+    line: Line, script: Script, kind: InboundKind
+) -> None:
+    ana = line.texter()
+    assert asks_whether(line.city, await helped(ana, script))
+    await ana.does(kind, "YES")  # a word with which networks let messages in again as well
+    await line.work()
+    assert (await ana.reads())[-1].endswith(line.city.say("rate_close_sms", "en"))
+    await ana.says("5")
+    assert (await rating(line)).score == 5
+    ben = line.texter("+15551230002")
+    assert asks_whether(line.city, await helped(ben, script))
+    assert await ben.says("no") == [line.city.say("consent_refused", "en")]
+
+
+async def test_on_telegram_two_buttons_ask_and_five_follow(
+    lines: Callable[..., Line], script: Script, line: Line
+) -> None:
+    ana = line.chatter()
+    assert asks_whether(line.city, await helped(ana, script))
+    await ana.presses((await ana.buttons())[0]["id"])
+    assert [button["title"] for button in await ana.buttons()] == ["1", "2", "3", "4", "5"]
+    await ana.presses((await ana.buttons())[4]["id"])
+    assert (await rating(line)).score == 5
+
+
+async def test_nobody_is_asked_at_night_or_after_a_stop(line: Line, script: Script, daytime: Any) -> None:
+    assert not asks_whether(line.city, await helped(line.texter(), script, stop=True))
+    daytime.move_to(NIGHT)
+    assert not asks_whether(line.city, await helped(await line.visitor(), script))
+    assert await line.count("consent", "decision = 'asked'") == 0
+
+
+async def test_a_yes_that_comes_days_later_is_kept_and_asks_nothing(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    await helped(ana, script)
+    await line.sql("UPDATE conversation SET closed_at = closed_at - interval '25 hours'")
+    (words,) = await ana.presses((await ana.buttons())[0]["id"])
+    assert not words.endswith(line.city.say("rate_close", "en"))
+    assert await line.count("consent", "decision = 'granted'") == 1
+    assert await line.count("rating") == 0
+
+
+async def test_an_answer_to_our_question_is_no_contact_until_they_say_something_else(
+    line: Line, script: Script
+) -> None:
+    ana = await served(line.texter(), script)
+    await is_asked(ana)
+    await ana.says("4")
+    assert (await ana.conversation()).follow_up
+    manager = Viewer("system", "Nora")
+    days = Period(now().date() - timedelta(days=3), now().date() + timedelta(days=1), line.city.zone)
+    async with line.database.begin() as session:
+        assert (await figures.counted(session, manager, days, figures.By.CHANNEL))[0]["talks"] == 1
+    script.on_turn = lambda asked: turn({"answer": found()})
+    await ana.says("And when is the green bin collected?")
+    assert not (await ana.conversation()).follow_up
 
 
 # Not asking ------------------------------------------------------------------------------------------

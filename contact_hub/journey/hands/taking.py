@@ -28,6 +28,8 @@ from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
 from contact_hub.operations.queue import Lane, Task
+from contact_hub.privacy import consent
+from contact_hub.privacy.consent import Origin, Purpose
 from contact_hub.staff.access import Action, Viewer
 from contact_hub.timeline.models import Touchpoint
 
@@ -191,8 +193,15 @@ async def resolve_within(
         session, talk, State.CLOSED, holder=viewer.name, reason="closed", resolution=resolution
     )
     if resolution is None or not ways[resolution].silent:
-        words = writer.city.say("conversation_closed", talk.language)
-        await tell(session, writer, grip, Reply(words, "system", say="conversation_closed"))
+        reply = Reply(
+            writer.city.say("conversation_closed", talk.language), "system", say="conversation_closed"
+        )
+        asks = await asking.may_we(session, writer.city, talk, grip.address, reply)
+        said = await tell(session, writer, grip, reply)
+        if asks:
+            origin = Origin(grip.address.id, grip.address.channel, talk.id, said)
+            language = writer.city.speaks(talk.language)
+            await consent.note_asked(session, writer.city, origin, Purpose.SURVEY, language=language)
         await asking.after_close(session, writer.city, talk)
     await write_down(session, grip, "closed", resolution=resolution)
     return grip.said
