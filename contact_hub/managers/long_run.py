@@ -13,15 +13,23 @@ from contact_hub.managers.hiding import hidden
 from contact_hub.managers.tables import FEW, Cell, Column, Table
 
 MONTHS = 12
-# Column -> where its rows are, when they happened, which of them, and what of `kept_count` belongs to it.
-# A report without a person was counted when its person left.
-_COLUMNS: Mapping[str, tuple[str, str, str, str]] = {
-    "Conversations": ("conversation", "opened_at", "true", "conversation"),
-    "Questions answered": ("answer", "created_at", "outcome = 'answered'", "answer:answered"),
-    "Questions refused": ("answer", "created_at", "outcome = 'refused'", "answer:refused"),
-    "Reports": ("report", "created_at", "address_id IS NOT NULL", "report"),
-    "Flags": ("flag", "raised_at", "true", "flag"),
-    **{f"Rated {n}": ("rating", "closed_at", f"score = {n}", f"rating:{n}") for n in range(1, 6)},
+# Table -> when its rows happened, and what they are told apart by.
+_TABLES: Mapping[str, tuple[str, str]] = {
+    "conversation": ("opened_at", "''"),
+    "answer": ("created_at", "outcome"),
+    # One without a person was counted when its person left.
+    "report": ("created_at", "CASE WHEN address_id IS NULL THEN 'left' ELSE '' END"),
+    "flag": ("raised_at", "''"),
+    "rating": ("closed_at", "score::text"),
+}
+# Column -> its table, which of the rows there, and what of `kept_count` belongs to it.
+_COLUMNS: Mapping[str, tuple[str, str, str]] = {
+    "Conversations": ("conversation", "", "conversation"),
+    "Questions answered": ("answer", "answered", "answer:answered"),
+    "Questions refused": ("answer", "refused", "answer:refused"),
+    "Reports": ("report", "", "report"),
+    "Flags": ("flag", "", "flag"),
+    **{f"Rated {n}": ("rating", str(n), f"rating:{n}") for n in range(1, 6)},
 }
 _SHOWN = ("Conversations", "Questions answered", "Questions refused", "Reports", "Flags")
 _RATED = tuple(f"Rated {n}" for n in range(1, 6))
@@ -31,7 +39,11 @@ async def long_run(session: AsyncSession, last: date) -> Table:
     """The last twelve months up to a day, from the counts that survive an erasure."""
     number = last.year * 12 + last.month - 1
     months = [date(n // 12, n % 12 + 1, 1) for n in range(number - MONTHS + 1, number + 1)]
-    found = {name: await _counted(session, months, *column) for name, column in _COLUMNS.items()}
+    there = {table: await _there(session, months, table) for table in _TABLES}
+    found = {
+        name: await _with_kept(session, months, there[table].get(key, {}), kept)
+        for name, (table, key, kept) in _COLUMNS.items()
+    }
     counts = {name: found[name] for name in _SHOWN}
     counts["Ratings"] = {month: sum(found[rated][month] for rated in _RATED) for month in months}
     shut = {name: hidden({f"{month:%Y-%m}": n[month] for month in months}) for name, n in counts.items()}
@@ -56,27 +68,36 @@ async def long_run(session: AsyncSession, last: date) -> Table:
     )
 
 
-async def _counted(
-    session: AsyncSession, months: Sequence[date], table: str, time: str, which: str, kept: str
+async def _there(session: AsyncSession, months: Sequence[date], table: str) -> dict[str, dict[date, int]]:
+    """How many rows there are of each kind in each month, read once."""
+    time, key = _TABLES[table]
+    rows = await session.execute(
+        text(
+            f"SELECT {key}, date_trunc('month', {time} AT TIME ZONE 'UTC')::date, count(*) FROM {table}"  # noqa: S608
+            f" WHERE {time} >= :first AND {time} < :after GROUP BY 1, 2"
+        ),
+        {
+            "first": datetime.combine(months[0], clock.min, UTC),
+            "after": datetime.combine(months[-1] + timedelta(days=32), clock.min, UTC).replace(day=1),
+        },
+    )
+    found: dict[str, dict[date, int]] = {}
+    for which, month, n in rows:
+        found.setdefault(str(which), {})[month] = int(n)
+    return found
+
+
+async def _with_kept(
+    session: AsyncSession, months: Sequence[date], there: Mapping[date, int], kept: str
 ) -> dict[date, int]:
     """How many there were in each month: what is there, and what was counted before it went."""
     measure, _, begins = kept.partition(":")
     rows = await session.execute(
         text(
-            f"SELECT date_trunc('month', {time} AT TIME ZONE 'UTC')::date, count(*) FROM {table}"  # noqa: S608
-            f" WHERE {which} AND {time} >= :first AND {time} < :after GROUP BY 1"
-            " UNION ALL SELECT month, sum(n) FROM kept_count WHERE measure = :measure"
+            "SELECT month, sum(n) FROM kept_count WHERE measure = :measure"
             " AND key LIKE :begins AND month = ANY(:months) GROUP BY 1"
         ),
-        {
-            "first": datetime.combine(months[0], clock.min, UTC),
-            "after": datetime.combine(months[-1] + timedelta(days=32), clock.min, UTC).replace(day=1),
-            "measure": measure,
-            "begins": f"{begins}%",
-            "months": list(months),
-        },
+        {"measure": measure, "begins": f"{begins}%", "months": list(months)},
     )
-    found = dict.fromkeys(months, 0)
-    for month, n in rows:
-        found[month] += int(n)
-    return found
+    gone = {month: int(n) for month, n in rows}
+    return {month: there.get(month, 0) + gone.get(month, 0) for month in months}

@@ -90,6 +90,39 @@ async def test_contained_is_who_was_helped_by_the_bot_and_stayed_away(talking: L
     assert counts["parking"]["contained"] == 1
 
 
+async def test_coming_back_is_seen_past_other_talks_and_past_the_period(talking: Line) -> None:
+    resident, phone = await talking.visitor(), talking.texter()
+    await phone.says("Hello")
+    await resident.says("Hello")
+    citizen = (await resident.place()).citizen_id
+    await talking.sql("UPDATE address SET citizen_id = :c WHERE channel = 'sms'", c=citizen)
+
+    async def lasted(who: Resident, begun: int, over: int) -> None:
+        talk = await aged(talking, who, over)
+        await of_topic(talking, talk, "waste")
+        await talking.sql(
+            "UPDATE conversation SET opened_at = :at WHERE id = :id",
+            at=now() - timedelta(days=begun),
+            id=talk,
+        )
+
+    async def contained(first: int, last: int) -> tuple[int, int]:
+        today = now().astimezone(talking.city.zone).date()
+        period = Period(today - timedelta(days=first), today - timedelta(days=last), talking.city.zone)
+        async with talking.database.begin() as session:
+            together, _ = await figures.counted(session, MANAGER, period, By.WEEK)
+        return together["settled"], together["contained"]
+
+    await lasted(resident, 90, 50)
+    await lasted(phone, 52, 52)
+    assert await contained(100, 60) == (1, 1), "the other began before this one was over"
+    await resident.says("Hello again")
+    await lasted(resident, 47, 47)
+    assert await contained(100, 60) == (1, 0), "three days after its end, long after the period"
+    assert await contained(55, 50) == (1, 0), "and five days after the other's"
+    assert await contained(100, 40) == (3, 1)
+
+
 async def test_what_ended_less_than_seven_days_ago_is_not_judged_yet(talking: Line) -> None:
     resident = await talking.visitor()
     await resident.says("Hello")
@@ -390,7 +423,7 @@ async def test_one_channel_with_few_flags_hides_the_next_too(talking: Line) -> N
         await talking.chatter(4711 + number).says("Hello")
     made = await all_tables(talking)
     overview = {row[0]: row[1:3] for row in made["overview"].rows}
-    assert overview["Flagged"] == [Figure(pytest.approx(8 / 27), "share"), 27]
+    assert overview["Flagged"] == [Figure(8 / 27, "share"), 27]
     assert column(made["voices"], "Flagged") == {"Text message": FEW, "Web chat": FEW, "Telegram": 0.0}
 
 
