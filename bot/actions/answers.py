@@ -26,12 +26,12 @@ class Answers:
         reply.answer(await self._found(turn))
 
     async def out_of_scope(self, turn: Turn, reply: Reply) -> None:
-        """Decline politely, unless an article answers after all."""
+        """Decline politely, unless an article answers after all; what was found goes with the words."""
         found = await self._found(turn)
         if found["outcome"] == "answered":
             reply.answer(found)
         else:
-            reply.say("out_of_scope")
+            reply.decline("out_of_scope", found)
 
     async def _found(self, turn: Turn) -> dict[str, Any]:
         answer = await self.search(turn.text, turn.language, turn.history, PASSAGES)

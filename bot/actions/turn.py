@@ -63,6 +63,10 @@ class Reply:
             message["choices"] = [choice.as_dict() for choice in choices]
         self.messages.append(message)
 
+    def decline(self, key: str, found: dict[str, Any]) -> None:
+        """Suggest a text in place of an answer; what search found makes it a question without one."""
+        self.messages.append({"say": key, "unanswered": found})
+
     def answer(self, found: dict[str, Any]) -> None:
         """Suggest what search found."""
         self.messages.append({"answer": found})

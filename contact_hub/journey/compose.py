@@ -32,6 +32,8 @@ def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:
                 turn.replies.append(continuity.welcome(turn, city))
             case {"say": key, **more}:
                 _say(turn, city, str(key), more.get("values") or {}, more.get("choices") or [])
+                if more.get("unanswered"):  # declined politely, and still a question without an answer
+                    turn.replies[-1].answer = {**more["unanswered"], "outcome": "refused"}
             case {"answer": found}:
                 step = answer(turn, city, found)
             case {"handoff": why}:

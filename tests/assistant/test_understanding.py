@@ -120,7 +120,8 @@ def test_a_complaint_is_met_with_regret_and_a_person(resident: Resident) -> None
 
 def test_who_will_win_the_cup_is_declined(resident: Resident) -> None:
     message = resident.says("Who will win the cup?")["messages"][0]
-    assert message.get("say") == "out_of_scope" or message["answer"]["outcome"] == "refused"
+    declined = message.get("say") == "out_of_scope" and message["unanswered"]["outcome"] != "answered"
+    assert declined or message["answer"]["outcome"] == "refused"
 
 
 def test_yes_and_no_answer_what_was_offered(resident: Resident) -> None:

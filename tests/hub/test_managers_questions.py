@@ -23,6 +23,7 @@ from contact_hub.database import now
 from contact_hub.journey import clock
 from contact_hub.journey.found import tell_those_who_asked
 from contact_hub.knowledge import drafts
+from contact_hub.managers import questions
 from contact_hub.managers.markdown import rendered
 from contact_hub.settings import read_settings
 from contact_hub.staff.models import Role
@@ -82,6 +83,21 @@ async def asks(
     if agrees:
         await resident.says(YES)
     return resident
+
+
+async def test_what_the_bot_took_for_none_of_its_business_is_a_question_without_an_answer_as_well(
+    asking: Line, script: Script
+) -> None:
+    script.on_turn = lambda asked: turn(
+        {"say": "out_of_scope", "unanswered": found("clarified")}, intent="out_of_scope"
+    )
+    ana = await asking.visitor()
+    (words,) = await ana.says("May I keep bees on my roof?")
+    assert words.startswith(asking.city.say("out_of_scope", "en"))
+    await ana.says(YES)
+    async with asking.database.begin() as session:
+        (question,) = await questions.open_questions(session)
+    assert (question.question, question.outcome) == ("May I keep bees on my roof?", "refused")
 
 
 def _says(nonsense: object, texts: list[str]) -> object:

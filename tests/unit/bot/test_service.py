@@ -312,6 +312,20 @@ def test_metrics_count_calls_and_outcomes(running: tuple[Brain, Hub]) -> None:
     assert "civicline_brain_kb_version 1.0" in page
 
 
+def test_a_question_that_is_declined_is_passed_on_as_one_without_an_answer(
+    running: tuple[Brain, Hub],
+) -> None:
+    asked = {"text": "Who wins the chess cup of Saturn?", "metadata": {"language": "en"}}
+    call = {
+        "next_action": "action_out_of_scope",
+        "tracker": {"sender_id": "x", "latest_message": asked, "slots": {}, "events": []},
+        "domain": {},
+    }
+    (message,) = running[0].http.post("/webhook", json=call).json()["responses"]
+    assert message["custom"]["say"] == "out_of_scope"
+    assert message["custom"]["unanswered"]["outcome"] != "answered"
+
+
 def test_an_unknown_action_is_not_found(running: tuple[Brain, Hub]) -> None:
     call = {"next_action": "action_nobody_wrote", "tracker": {"sender_id": "x"}, "domain": {}}
     response = running[0].http.post("/webhook", json=call)
