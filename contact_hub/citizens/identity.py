@@ -43,6 +43,16 @@ async def current(session: AsyncSession, citizen_id: uuid.UUID) -> uuid.UUID | N
     )
 
 
+async def current_of(session: AsyncSession, citizen_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """The same for several at once; an unknown one is missing."""
+    rows = await session.execute(
+        select(Address.value, Address.citizen_id).where(
+            Address.channel == DESK, Address.value.in_([str(citizen) for citizen in citizen_ids])
+        )
+    )
+    return {uuid.UUID(value): citizen for value, citizen in rows}
+
+
 async def within(session: AsyncSession, citizen_id: uuid.UUID) -> frozenset[uuid.UUID]:
     """Every citizen that is this one by now, itself included."""
     rows = await session.scalars(

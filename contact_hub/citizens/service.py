@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -299,6 +300,14 @@ async def silent_since(session: AsyncSession, channel: str, value: str) -> datet
     """When this address asked for silence; None when it may be written to."""
     return await session.scalar(
         select(Suppression.since).where(Suppression.channel == channel, Suppression.value == value)
+    )
+
+
+async def silent_among(session: AsyncSession, addresses: Collection[Address]) -> frozenset[uuid.UUID]:
+    """Those of some addresses that asked for silence, by their ids."""
+    ids = [address.id for address in addresses]
+    return frozenset(
+        await session.scalars(select(Address.id).where(Address.id.in_(ids), suppressed_address()))
     )
 
 

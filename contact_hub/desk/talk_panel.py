@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contact_hub.citizens import identity
 from contact_hub.citizens.models import Address, Conversation
 from contact_hub.citizens.sealed import SealedRecord
-from contact_hub.citizens.service import DESK, silent_since
+from contact_hub.citizens.service import DESK, silent_among
 from contact_hub.city import City
 from contact_hub.desk.talk_room import Here
 from contact_hub.desk.talk_words import (
@@ -169,7 +169,9 @@ async def panel_of(session: AsyncSession, here: Here, city: City) -> Panel:
 
 async def _places(session: AsyncSession, here: Here, city: City) -> list[Place]:
     found = []
-    for address in await identity.addresses_of(session, here.citizen.id):
+    places = await identity.addresses_of(session, here.citizen.id)
+    silent = await silent_among(session, places)
+    for address in places:
         if address.channel == DESK:
             continue
         notes = []
@@ -177,7 +179,7 @@ async def _places(session: AsyncSession, here: Here, city: City) -> list[Place]:
             notes.append("given up: the number may be somebody else's now")
         if not address.reachable:
             notes.append(f"cannot be reached: {address.unreachable_reason or 'no reason given'}")
-        if await silent_since(session, address.channel, address.value) is not None:
+        if address.id in silent:
             notes.append("asked for silence")
         proof = PROOFS.get(address.proof or "", "not proved")
         if address.verified_at is not None:
@@ -226,16 +228,16 @@ async def _flags(session: AsyncSession, here: Here, city: City) -> list[Raised]:
 
 async def _terms(session: AsyncSession, citizen: uuid.UUID, city: City) -> list[Agreed]:
     last = {term.purpose: term for term in await consent.terms_of(session, citizen)}
+    allowed = await consent.all_allowed(session, citizen)
     found = []
     for purpose in Purpose:
         term = last.get(purpose)
         if term is None and not (purpose is Purpose.SERVICE or city.asks_for(purpose)):
             continue
-        allowed = await consent.allowed(session, citizen, purpose)
         words = "never asked" if term is None else DECISIONS.get(term.decision, term.decision)
         if term is not None:
             words = f"{words}, {city.day(term.decided_at, 'en')}"
-        found.append(Agreed(PURPOSES.get(purpose, purpose), words, allowed))
+        found.append(Agreed(PURPOSES.get(purpose, purpose), words, purpose in allowed))
     return found
 
 
@@ -260,14 +262,17 @@ async def _earlier(session: AsyncSession, here: Here, city: City) -> list[Talk]:
 
 
 async def _likely(session: AsyncSession, here: Here) -> list[Likely]:
-    found = []
     within = await identity.within(session, here.citizen.id)
-    for one in await suggestions.open_ones(session, here.citizen.id, viewer=here.viewer, limit=EARLIER):
-        other = one.second_id if one.first_id in within else one.first_id
-        now_is = await identity.current(session, other)
-        if now_is is not None:
-            found.append(Likely(one.id, now_is, LIKENESS.get(one.likeness, one.likeness.replace("_", " "))))
-    return found
+    likely = {
+        one: one.second_id if one.first_id in within else one.first_id
+        for one in await suggestions.open_ones(session, here.citizen.id, viewer=here.viewer, limit=EARLIER)
+    }
+    by_now = await identity.current_of(session, likely.values())
+    return [
+        Likely(one.id, by_now[other], LIKENESS.get(one.likeness, one.likeness.replace("_", " ")))
+        for one, other in likely.items()
+        if other in by_now
+    ]
 
 
 async def _merges(session: AsyncSession, here: Here, city: City) -> list[Merged]:

@@ -99,6 +99,14 @@ async def allowed(session: AsyncSession, citizen_id: uuid.UUID, purpose: Purpose
     return bool(await session.scalar(select(permits(purpose, literal(citizen_id)))))
 
 
+async def all_allowed(session: AsyncSession, citizen_id: uuid.UUID) -> frozenset[Purpose]:
+    """Everything that this citizen's data may be used for now."""
+    row = (
+        await session.execute(select(*(permits(purpose, literal(citizen_id)) for purpose in Purpose)))
+    ).one()
+    return frozenset(purpose for purpose, may in zip(Purpose, row, strict=True) if may)
+
+
 def permits(purpose: Purpose, citizen: ColumnElement[uuid.UUID] | None = None) -> ColumnElement[bool]:
     """The same as a condition on `Citizen.id` (or another column), for lists over many citizens."""
     if purpose is Purpose.SERVICE:

@@ -9,23 +9,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import event
 from starlette.routing import Route
 
 from channels.base.contract import InboundKind
+from contact_hub.citizens import service as citizens
+from contact_hub.citizens.models import Citizen
 from contact_hub.citizens.sealed import seal
 from contact_hub.database import new_id
+from contact_hub.desk.room import Seat
 from contact_hub.desk.talk_acts import snoozed_until
+from contact_hub.desk.talk_panel import Panel, panel_of
+from contact_hub.desk.talk_room import Here
 from contact_hub.flags.models import Flag
+from contact_hub.identity.merging import merge
 from contact_hub.identity.models import Likeness
 from contact_hub.identity.suggestions import note
 from contact_hub.journey.buttons import button_id
 from contact_hub.journey.by_hand import CannotDo
-from contact_hub.staff.access import SYSTEM
+from contact_hub.staff.access import SYSTEM, Viewer
 from contact_hub.staff.models import Role
 from contact_hub.timeline import service as timeline
 from tests.hub.desk import Colleague, colleague, words_of
@@ -60,6 +67,51 @@ async def path_of(resident: Resident) -> str:
 async def held_by(resident: Resident) -> tuple[str, str | None]:
     talk = await resident.conversation()
     return talk.state, talk.holder
+
+
+async def beside(resident: Resident) -> tuple[Panel, int]:
+    """What the side shows of a resident, and how many questions to the database that takes."""
+    asked: list[str] = []
+
+    def count(*about: Any) -> None:
+        asked.append(about[2])
+
+    place, talk, database = await resident.place(), await resident.conversation(), resident.line.database
+    event.listen(database.engine.sync_engine, "before_cursor_execute", count)
+    try:
+        async with database.begin() as session:
+            citizen = await session.get_one(Citizen, place.citizen_id)
+            seat = Seat(cast("Any", None), Viewer("system", "Ada Byron"), 0)
+            side = await panel_of(session, Here(seat, talk, place, citizen, True), resident.line.city)
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", count)
+    return side, len(asked)
+
+
+async def test_the_side_asks_as_often_for_many_addresses_and_likenesses_as_for_one(
+    line: Line, resident: Resident
+) -> None:
+    async def look_alike(number: int) -> None:
+        texter = line.texter(f"+1555123000{number}")
+        await texter.does(words="By text.")
+        async with line.database.begin() as session:
+            other = (await texter.place()).citizen_id
+            await note(session, (await resident.place()).citizen_id, other, Likeness.SAME_NUMBER)
+
+    await look_alike(1)
+    side, asked = await beside(resident)
+    assert (len(side.places), len(side.likely)) == (1, 1)
+    for number in (2, 3, 4):
+        await look_alike(number)
+    phone = line.texter("+15551230009")
+    await phone.does(words="And from my phone.")
+    async with line.database.begin() as session:
+        citizen = (await resident.place()).citizen_id
+        await merge(session, citizen, (await phone.place()).citizen_id, reason="She told me so.")
+        await citizens.suppress(session, "sms", "+15551230009", "citizen")
+    more, as_often = await beside(resident)
+    assert [place.notes for place in more.places] == [(), ("asked for silence",)]
+    assert (len(more.likely), as_often) == (4, asked)
 
 
 # Who sees it ---------------------------------------------------------------------------------------
