@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Conversation
 from contact_hub.city import City
-from contact_hub.database import now
+from contact_hub.database import memory_of, now
 from contact_hub.handoff.hours import closing, open_after, open_between
 from contact_hub.handoff.models import Wait
 from contact_hub.handoff.queue import position
@@ -24,6 +24,7 @@ MEASURED = 100  # waits that are looked at
 FEWEST = 3  # from here on a median says something
 LOOK_BACK = timedelta(days=14)
 AT_WORK = timedelta(minutes=30)  # since somebody was last seen: as long as a session stays open unused
+KEPT = timedelta(minutes=1)  # for so long a measured wait is used again
 MARGIN = 1.5  # what is promised against what is expected
 
 
@@ -77,17 +78,38 @@ async def expect(
     costs them: the median of that, for everybody before, over the people at work. In a time without a
     queue it is the median of the waits themselves. None while neither was measured often enough.
     """
+    pace, wait = await _measured(session, city, conversation, front)
+    if pace is None:
+        return wait
+    people = await at_work(session, conversation.department or front, front)
+    return pace * math.ceil(place / max(1, people))
+
+
+async def _measured(
+    session: AsyncSession, city: City, conversation: Conversation, front: str
+) -> tuple[timedelta | None, timedelta | None]:
+    """What a conversation costs a person, and how long others waited; each None where too little is known.
+
+    Kept for a minute: reckoning with opening hours takes long, and whoever asks holds a conversation's lock.
+    """
+    kept: dict[tuple[str, str | None], tuple[datetime, timedelta | None, timedelta | None]]
+    kept = memory_of(session).setdefault("measured waits", {})
+    about = (conversation.department or front, conversation.language)
+    at, pace, wait = kept.get(about, (None, None, None))
+    if at is not None and abs(now() - at) < KEPT:
+        return pace, wait
     taken = await _taken(session, conversation, front)
     paces = [
         open_between(city, before, ended)
         for since, ended, before in taken
         if before is not None and since <= before
     ]
-    if len(paces) >= FEWEST:
-        people = await at_work(session, conversation.department or front, front)
-        return _median(paces) * math.ceil(place / max(1, people))
     waits = [open_between(city, since, ended) for since, ended, _ in taken]
-    return _median(waits) if len(waits) >= FEWEST else None
+    pace = _median(paces) if len(paces) >= FEWEST else None
+    wait = _median(waits) if len(waits) >= FEWEST else None
+    if wait is not None:
+        kept[about] = now(), pace, wait
+    return pace, wait
 
 
 def _median(spans: Sequence[timedelta]) -> timedelta:

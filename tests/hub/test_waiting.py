@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -305,6 +306,18 @@ async def test_in_a_quiet_time_the_wait_is_what_it_was_for_others(open_line: Lin
     await waited(open_line, 4, 6, 90, 5, 7)
     second = await waits(open_line)
     assert "about 6 minutes" in await told(second)
+
+
+async def test_what_was_measured_is_used_again_for_a_minute(open_line: Line) -> None:
+    await waits(open_line)
+    await waited(open_line, 4, 6, 5)
+    assert "about 5 minutes" in await told(await waits(open_line))
+    await waited(open_line, 90, 90, 90, 90)
+    assert "about 5 minutes" in await told(await waits(open_line))
+    with time_machine.travel(now() + timedelta(seconds=61), tick=True):
+        later = await told(await waits(open_line))
+    assert "It should take about" in later
+    assert "about 5 minutes" not in later
 
 
 async def test_in_a_busy_time_the_wait_is_the_pace_of_those_at_work(open_line: Line) -> None:
