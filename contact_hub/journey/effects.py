@@ -13,10 +13,12 @@ from contact_hub.citizens.models import Citizen, Conversation, ConversationState
 from contact_hub.database import now
 from contact_hub.handoff import service as handoff
 from contact_hub.journey import continuity, joining, rating, terms, waiting, weighing, wishes
+from contact_hub.journey.responding import take_back, was_thought_of
 from contact_hub.journey.saying import Writer, assign, say
 from contact_hub.journey.turn import Reply, Step, Turn
 from contact_hub.journey.waiting import Waiter
 from contact_hub.knowledge.models import Answer
+from contact_hub.knowledge.switch import ALTOGETHER, what_is_off
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, Lane
 from contact_hub.reports import service as reports
@@ -33,14 +35,14 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
         beside = () if rated_in is None else (rated_in,)
         conversation = await citizens.lock_conversation(session, turn.conversation_id, *beside)
         await queue.complete(session, task)
+        await _obey_switch(session, writer, conversation, turn)
         await _keep_media(session, turn)
         await _keep_language(session, conversation, turn)
         await _keep_silence(session, turn)
         await terms.carry_out(session, writer.city, turn)
         if turn.reachable is not None:
             await citizens.set_reachable(session, turn.address_id, turn.reachable, "blocked by the resident")
-        if turn.helpful is not None:
-            await _rate(session, turn)
+        await _rate(session, turn)
         for kind, reason in turn.tickets:
             await handoff.open_ticket(
                 session, kind, reason, conversation_id=conversation.id, touchpoint_id=turn.touchpoint_id
@@ -100,6 +102,13 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
         if turn.text and turn.language != turn.written_in:
             await timeline.tell_language(session, turn.touchpoint_id, turn.language)
         await timeline.settle(session, turn.touchpoint_id, turn.outcome, turn.step or Step.SAID)
+
+
+async def _obey_switch(session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn) -> None:
+    """Say nothing that the bot was thinking of as it was switched off; a person answers instead."""
+    mine = conversation.epoch == turn.epoch and was_thought_of(turn)
+    if mine and ALTOGETHER not in turn.off and ALTOGETHER in await what_is_off(session):
+        take_back(turn, writer.city)
 
 
 def _leave_to_person(conversation: Conversation, turn: Turn) -> None:

@@ -16,11 +16,13 @@ from contact_hub.city import City
 from contact_hub.database import now
 from contact_hub.handoff.rules import rules_of
 from contact_hub.journey.waiting import at_night
+from contact_hub.knowledge.switch import ALTOGETHER, what_is_off
 from contact_hub.operations.queue import Claimed
 from contact_hub.outbox import service as outbox
 from contact_hub.outbox import spending
 from contact_hub.outbox.models import Delivery
 from contact_hub.privacy import consent
+from contact_hub.timeline.models import Touchpoint
 
 GIVE_UP_AFTER = timedelta(hours=24)
 LIMIT_DELAY = 300.0  # seconds until a limit on a number or a block of numbers is asked again
@@ -105,6 +107,9 @@ async def withdrawn(
     why = None
     if delivery.author == "bot" and delivery.epoch != conversation.epoch:
         return Stay("the conversation changed hands")
+    if delivery.author == "bot" and await _answers_while_off(session, delivery):
+        why = "the bot was switched off before its answer left"
+        return Stay(why, PermanentFailure(why))
     if not delivery.despite_silence and await citizens.is_suppressed(session, address.channel, address.value):
         why = "the resident asked for silence"
     elif delivery.purpose is not None and not await consent.allowed(
@@ -117,3 +122,11 @@ async def withdrawn(
         return None
     # An agent believes that these words were read.
     return Stay(why, PermanentFailure(why) if delivery.author == "agent" else None)
+
+
+async def _answers_while_off(session: AsyncSession, delivery: Delivery) -> bool:
+    """Whether a part is of an answer that the bot gave before it was switched off."""
+    if ALTOGETHER not in await what_is_off(session):
+        return False
+    said = await session.get(Touchpoint, delivery.touchpoint_id)
+    return said is not None and "answer" in said.payload

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from contact_hub.city import City
 from contact_hub.journey import compose
 from contact_hub.journey.neighbours import NeighbourDown, Question, RasaTurn
 from contact_hub.journey.tools import Tools
@@ -44,10 +45,29 @@ async def switched_off(turn: Turn, tools: Tools) -> Step | None:
             if rasa.messages and all(message.get("request") in _WISHES for message in rasa.messages):
                 turn.rasa = rasa
                 return compose.from_rasa(turn, tools.city, rasa)
+    return _to_a_person(turn, tools.city)
+
+
+def _to_a_person(turn: Turn, city: City) -> Step:
     turn.give_up = True  # whatever Rasa makes of it, nobody was told
-    turn.replies.append(Reply(tools.city.say("bot_off", turn.language), author="system", say="bot_off"))
-    turn.handoff = "bot_off"
+    turn.replies.append(Reply(city.say("bot_off", turn.language), author="system", say="bot_off"))
+    turn.handoff = turn.handoff or "bot_off"
     return Step.BOT_OFF
+
+
+def was_thought_of(turn: Turn) -> bool:
+    """Whether a turn's words are the bot's, and nothing that the hub carries out by itself."""
+    if turn.rasa is None:
+        return turn.step is Step.SEARCHED_WITHOUT_RASA
+    return any(message.get("request") not in _WISHES for message in turn.rasa.messages)
+
+
+def take_back(turn: Turn, city: City) -> None:
+    """Leave to a person what the bot was thinking of as it was switched off; a report that is done stands."""
+    turn.replies = [reply for reply in turn.replies if reply.author == "system"]
+    turn.step = _to_a_person(turn, city)
+    if turn.report is None:
+        turn.rasa = None
 
 
 # What the hub itself carries out: Rasa only recognises it, and the hub has the words for it.

@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 
 from contact_hub.city import City
+from contact_hub.journey import by_hand
 from contact_hub.knowledge import switch
+from contact_hub.operations.queue import Lane
 from contact_hub.staff.access import Viewer
+from tests.fakes import twilio
 from tests.hub.line import Line, Script, found, passage, says, turn
+from tests.hub.test_sending import sms_channel
 
 MANAGER = Viewer("system", "Nora")
+MARIA = Viewer("system", "Maria")
 
 
 async def off(line: Line, topic: str | None = None, why: str = "It answers nonsense.") -> None:
@@ -108,6 +113,59 @@ async def test_what_the_hub_itself_carries_out_works_while_the_bot_is_off(
     assert await resident.says("German please") == [talking.city.say("language_changed", "de")]
     assert await resident.says("STOP") == [talking.city.say("stop_confirmed", "de")]
     assert (await resident.conversation()).state == "bot"
+
+
+async def test_what_the_bot_was_thinking_of_when_it_was_switched_off_is_not_said(
+    talking: Line, script: Script
+) -> None:
+    async def slowly(asked: dict[str, Any]) -> dict[str, Any]:
+        await off(talking)
+        return turn({"answer": found()})
+
+    script.on_turn = slowly
+    resident = await talking.visitor()
+    first, second = await resident.says("When is my recycling collected?")
+    assert first == talking.city.say("bot_off", "en")
+    assert "queue" in second or "office is closed" in second
+    talk = await resident.conversation()
+    assert (talk.state, talk.reason, len(talk.given_up)) == ("waiting", "bot_off", 1)
+    assert await talking.count("answer") == 0
+
+
+async def test_an_answer_that_had_not_left_when_the_bot_was_switched_off_stays_and_a_person_is_told(
+    lines: Any, script: Script, fake_twilio: twilio.FakeTwilio
+) -> None:
+    line = lines(brain_url=script.url, rasa_url=script.url, channels=[sms_channel(fake_twilio)])
+    script.on_turn = lambda asked: turn({"answer": found()})
+    resident = line.texter()
+    await resident.does(words="When is my recycling collected?")
+    await line.work(Lane.IN)
+    await off(line)
+    await line.work(Lane.OUT)
+    assert fake_twilio.messages == []
+    (ticket,) = await line.tickets()
+    assert "switched off" in ticket.reason
+
+
+async def test_a_conversation_given_back_while_the_bot_is_off_waits_for_the_next_person(
+    talking: Line, script: Script
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    resident = await talking.visitor()
+    await resident.says("A person, please")
+    which = (await resident.conversation()).id
+    await by_hand.reply(talking.writer, talking.wakeups, str(which), MARIA, "Please ask the bot.")
+    await off(talking)
+    async with talking.database.begin() as session:
+        await by_hand.give_back_within(session, talking.writer, which, MARIA)
+    last = (await resident.reads())[-1]
+    assert last.startswith(talking.city.say("bot_off", "en"))
+    assert "queue" in last or "office is closed" in last
+    talk = await resident.conversation()
+    assert (talk.state, talk.reason) == ("waiting", "bot_off")
+    async with talking.database.begin() as session:
+        with pytest.raises(by_hand.CannotDo, match="switched off"):
+            await by_hand.give_back_within(session, talking.writer, which, MARIA)
 
 
 async def test_danger_and_consent_are_heard_while_the_bot_is_off(asking: Line) -> None:

@@ -27,6 +27,7 @@ from contact_hub.journey.hands.grip import (
 from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
+from contact_hub.knowledge.switch import ALTOGETHER, what_is_off
 from contact_hub.operations.queue import Lane, Task
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Origin, Purpose
@@ -98,22 +99,21 @@ async def transfer_within(
         raise CannotDo("It is this department's conversation already.")
     await held.let_go(session, writer, grip)
     talk.department = department
-    await handoff.move(
-        session,
-        talk,
-        State.WAITING,
-        holder=None,
-        reason="transferred",
-        by=viewer.name,
-        department=department,
-        why=why,
-    )
     passed = writer.city.say("transferred", talk.language, department=names[department])
-    who = Waiter(talk, grip.address.citizen_id, grip.address.channel, writer.city.speaks(talk.language))
-    words = await waiting.promised(session, writer.city, writer.channels, who, lead=passed)
-    await tell(session, writer, grip, Reply(words, "system", say="transferred"))
+    await _into_the_queue(session, writer, grip, "transferred", lead=passed, department=department, why=why)
     await write_down(session, grip, "transferred", before=before, after=department, why=why)
     return grip.said
+
+
+async def _into_the_queue(
+    session: AsyncSession, writer: Writer, grip: Grip, reason: str, *, lead: str, **more: str
+) -> None:
+    """Let a conversation wait for whoever takes it next, and tell the resident what that means."""
+    talk = grip.conversation
+    await handoff.move(session, talk, State.WAITING, holder=None, reason=reason, by=grip.viewer.name, **more)
+    who = Waiter(talk, grip.address.citizen_id, grip.address.channel, writer.city.speaks(talk.language))
+    words = await waiting.promised(session, writer.city, writer.channels, who, lead=lead)
+    await tell(session, writer, grip, Reply(words, "system", say=reason))
 
 
 async def assign_within(
@@ -156,14 +156,26 @@ async def snooze_within(
 async def give_back_within(
     session: AsyncSession, writer: Writer, conversation_id: uuid.UUID, viewer: Viewer
 ) -> tuple[str, ...]:
-    """Let the bot answer again, from here on: what was said before raises nothing any more."""
+    """Let the bot answer again, from here on: what was said before raises nothing any more.
+
+    While it is switched off a person answers, and the resident is told so instead.
+    """
     grip = await grasp(session, conversation_id, viewer, Action.ANSWER)
     talk = grip.conversation
     leave_to_colleague(grip)
     if talk.state == State.BOT:
         raise CannotDo("The bot is answering this conversation already.")
+    off = ALTOGETHER in await what_is_off(session)
+    if off and talk.state == State.WAITING:
+        raise CannotDo("The bot is switched off, so the conversation stays in the queue.")
     await _all_read(session, talk)
     await held.let_go(session, writer, grip)
+    if off:
+        await _into_the_queue(
+            session, writer, grip, "bot_off", lead=writer.city.say("bot_off", talk.language)
+        )
+        await write_down(session, grip, "given_back", to="queue")
+        return grip.said
     await handoff.move(session, talk, State.BOT, holder=None, reason="given back", by=viewer.name)
     words = writer.city.say("handed_back", talk.language)
     talk.unfinished = None  # a person has seen to it, or knows why not
