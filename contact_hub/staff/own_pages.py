@@ -24,6 +24,7 @@ from contact_hub.staff.throttle import TooOften
 Me = Callable[[Request], Awaitable[SignedIn]]
 DONE = {
     "session": "That browser is signed out.",
+    "languages": "Your languages are saved.",
     "others": "You are signed out everywhere else.",
     "totp-off": "The second factor is off.",
 }
@@ -65,6 +66,8 @@ def _home(routes: APIRouter, database: Database, guard: Guard, city: City, me_in
             me=me,
             departments=[names.get(key, key) for key in me.staff.departments],
             totp_since=me.staff.totp_since and city.day(me.staff.totp_since, "en"),
+            languages=[(code, city.say(f"language_{code}", "en")) for code in city.languages],
+            spoken=me.staff.languages,
             outside=me.staff.password_hash is None,
             recovery_codes=left,
             done=DONE.get(done, ""),
@@ -80,6 +83,17 @@ def _home(routes: APIRouter, database: Database, guard: Guard, city: City, me_in
                 for one in open_ones
             ],
         )
+
+    @routes.post("/languages")
+    async def speak(request: Request, languages: Annotated[list[str] | None, Form()] = None) -> Response:
+        """Whoever answers knows best in which languages; an unknown one is left out."""
+        me = await me_in(request)
+        async with database.begin() as session:
+            person = await service.locked(session, me.staff.id)
+            if person is not None:
+                wanted = [code for code in languages or [] if code in city.languages]
+                await service.change(session, person, languages=wanted, viewer=guard.viewer_of(me))
+        return go("/staff?done=languages")
 
     @routes.post("/sessions/others/end")
     async def end_others(request: Request) -> Response:

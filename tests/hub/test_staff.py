@@ -473,6 +473,20 @@ async def test_another_site_changes_nothing(
 # Admins ----------------------------------------------------------------------------------------------
 
 
+async def test_an_agent_says_in_which_languages_they_answer(line: Line, browser: httpx.AsyncClient) -> None:
+    await hire(line, "Maria", Role.AGENT, "waste")
+    await sign_in(browser, "Maria")
+    assert "Languages I answer in" in (await browser.get("/staff")).text
+    done = await browser.post("/staff/languages", data={"languages": ["tr", "es", "klingon"]})
+    assert done.headers["location"] == "/staff?done=languages"
+    assert await line.one("SELECT languages FROM staff WHERE name = 'Maria'") == ["es", "tr"]
+    page = (await browser.get("/staff")).text
+    assert page.count('name="languages"') == len(line.city.languages)
+    assert page.count(" checked") == 2
+    await browser.post("/staff/languages")
+    assert await line.one("SELECT languages FROM staff WHERE name = 'Maria'") == []
+
+
 async def test_an_admin_looks_after_people(line: Line, browsers: Browsers) -> None:
     await hire(line, "Ada", Role.ADMIN)
     admin, other = browsers(), browsers()
