@@ -75,6 +75,8 @@ def page(
         "me": seat.me.staff.name,
         "my_role": seat.me.staff.role,
         "mentions": seat.mentions,
+        "answers": allows(seat.viewer, Action.QUEUE),
+        "seals_records": allows(seat.viewer, Action.SEAL),
         "manages": allows(seat.viewer, Action.COUNT),
         "here": here,
         "wrong": wrong,

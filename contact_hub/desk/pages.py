@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from contact_hub.city import City
 from contact_hub.database import Database
-from contact_hub.desk import citizen_pages, people_pages, queue_pages, search_pages, talk
+from contact_hub.desk import citizen_pages, people_pages, queue_pages, seal_pages, search_pages, talk
 from contact_hub.desk.board import Board
 from contact_hub.desk.room import Room
 from contact_hub.handoff.rules import rules_of
@@ -33,5 +33,6 @@ def router(
     search_pages.add(routes, room)
     citizen_pages.add(routes, room)
     people_pages.add(routes, room)
+    seal_pages.add(routes, room)
     talk.add(routes, room)
     return routes

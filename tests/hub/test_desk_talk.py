@@ -246,6 +246,38 @@ async def test_a_sealed_record_is_there_for_those_named_only(
     assert (await ben.get(await path_of(resident))).status_code == 404
 
 
+async def test_a_records_officer_seals_a_record_and_opens_it_again(
+    line: Line, web: httpx.AsyncClient, ada: Colleague, ben: Colleague
+) -> None:
+    texter = line.texter()
+    await texter.does(words=SAID)
+    citizen, path = (await texter.place()).citizen_id, await path_of(texter)
+    officer = await colleague(line, web, "Olga", role=Role.RECORDS)
+    found = await officer.get("/desk/seals", params={"channel": "sms", "address": "+15551230001"})
+    seals = f"/desk/seals/{citizen}"
+    assert (found.status_code, found.headers["location"]) == (303, seals)
+    form = await officer.get(seals)
+    assert "is not sealed" in form.text
+    assert "Ada Byron" in form.text
+    assert SAID not in form.text
+    for wrong in ({"why": "A councillor."}, {"readers": [str(ada.staff.id)], "why": " "}):
+        assert (await officer.post(seals, data=wrong)).status_code == 422
+    named = [str(ada.staff.id), str(officer.staff.id)]
+    done = await officer.post(seals, data={"readers": named, "why": "A councillor."})
+    assert done.status_code == 303
+    assert "Seen by Ada Byron, Olga" in words_of((await officer.get(seals)).text)
+    assert (await ada.get(path)).status_code == 200
+    assert (await ben.get(path)).status_code == 404
+    other = await colleague(line, web, "Otto", role=Role.RECORDS)
+    assert (await other.get(seals)).status_code == 404
+    assert (await other.post(f"{seals}/open", data={"why": "Curious."})).status_code == 404
+    assert (await officer.post(f"{seals}/open", data={"why": ""})).status_code == 422
+    await officer.post(f"{seals}/open", data={"why": "No councillor any more."})
+    assert (await ben.get(path)).status_code == 200
+    assert (await ada.get(seals)).status_code == 403
+    assert await line.count("audit", "action IN ('citizen.sealed', 'citizen.unsealed')") == 2
+
+
 async def test_a_reason_lets_an_agent_read_and_never_answer(
     line: Line, web: httpx.AsyncClient, resident: Resident
 ) -> None:
