@@ -49,6 +49,16 @@ def test_an_agent_takes_it_and_the_answer_reaches_the_web_chat_live(line: WholeL
     expect(ada.page.locator(".held")).to_have_count(0)
 
 
+def test_on_a_desktop_the_page_ends_where_the_desk_ends(line: WholeLine, sit: Sit) -> None:
+    resident, talk = unhappy(line)
+    for number in range(3):
+        resident.says(f"This is message {number}:\n" + "I am still waiting.\n" * 20)
+    ada = sit("Ada")
+    ada.opens(talk)
+    expect(ada.lines.filter(has_text="This is message 2")).to_be_visible()
+    assert ada.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
 def test_what_was_sent_is_taken_back_by_escape_and_never_arrives(line: WholeLine, sit: Sit) -> None:
     resident, talk = unhappy(line)
     ada = sit("Ada")
