@@ -43,7 +43,10 @@ def demo(
                 async with parts.database.begin() as session:
                     if not among_real and (known := await week.real(session)):
                         raise fail(
-                            f"{known} real residents are known on this line. Use --among-real to insist."
+                            "Somebody has already written on this line (a question of your own counts): "
+                            f"{known} real {'resident' if known == 1 else 'residents'}. The invented week "
+                            "would stand among them in queue and figures until `civicline demo --remove`. "
+                            "Use --among-real to insist."
                         )
                     made = await week.make(session, parts.city, told, site_url=parts.settings.site_url)
             except (CityError, week.NotNow) as error:
