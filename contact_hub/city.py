@@ -291,21 +291,21 @@ class City:
 def load_city(folder: Path) -> City:
     """Read the city's words; raises CityError with one sentence when a file is missing or wrong."""
     responses = {
-        path.stem: _read(path)
+        path.stem: words_in(path)
         for path in sorted((folder / "responses").glob("*.yml"))
         if path.stem != "commands"
     }
     commands_file, flags_file = folder / "responses" / "commands.yml", folder / "flags.yml"
-    consent = {path.stem: _read(path) for path in sorted((folder / "consent").glob("*.yml"))}
+    consent = {path.stem: words_in(path) for path in sorted((folder / "consent").glob("*.yml"))}
     for code, words in consent.items():
         responses[code] = {**responses.get(code, {}), **words.get("texts", {})}
     city = City(
         folder,
-        _read(folder / "city.yml"),
+        words_in(folder / "city.yml"),
         responses,
-        _read(commands_file) if commands_file.exists() else {},
+        words_in(commands_file) if commands_file.exists() else {},
         {code: words.get("commands", {}) for code, words in consent.items()},
-        _read(flags_file) if flags_file.exists() else {},
+        words_in(flags_file) if flags_file.exists() else {},
     )
     for key in ("name", "time_zone", "languages", "opening_hours", "emergency"):
         if key not in city.settings:
@@ -331,7 +331,8 @@ def _span(words: str) -> tuple[time, time]:
     return time.fromisoformat(start), time.max if end == "24:00" else time.fromisoformat(end)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def words_in(path: Path) -> dict[str, Any]:
+    """What stands in a file of the city's; raises CityError in one sentence where it cannot be read."""
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:

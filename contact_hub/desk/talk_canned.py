@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from contact_hub.city import City, CityError
+from contact_hub.city import City, CityError, words_in
 
 PLACEHOLDERS = frozenset({"name", "agent", "reference", "department", "opens"})
 LONGEST = 300  # characters: many are read as an SMS
@@ -74,13 +72,7 @@ def left_open(words: str) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Canned]:
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CityError(f"{path} cannot be read: {error}") from None
-    if not isinstance(given, dict):
-        raise CityError(f"{path} must be a list of keys, each with a title and a text.")
-    return {str(key): _reply(path, str(key), value) for key, value in given.items()}
+    return {str(key): _reply(path, str(key), value) for key, value in words_in(path).items()}
 
 
 def _reply(path: Path, key: str, value: Any) -> Canned:
