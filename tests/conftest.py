@@ -24,18 +24,24 @@ TEMPLATE = "migrated"
 
 
 WITH_THE_WHOLE_LINE = {"browser", "chaos", "journeys"}
+FILE_BY_FILE = {"contract", "hub"}
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type information
-    """Gives a folder's tests to one process, and to one as well whatever shares the running line."""
+    """Gives a folder's tests to one process, and to one as well whatever shares the running line.
+
+    Folders whose files share nothing costly are given out file by file: no process waits for another's end.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = Path(nodeid.partition("::")[0]).parent.name
-        return "line" if folder in WITH_THE_WHOLE_LINE else folder
+        file = Path(nodeid.partition("::")[0])
+        if file.parent.name in FILE_BY_FILE:
+            return str(file)
+        return "line" if file.parent.name in WITH_THE_WHOLE_LINE else file.parent.name
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
-    """Hands the tests out by folder."""
+    """Hands the tests out by folder, or by file."""
     return ByFolder(config, log)
 
 
