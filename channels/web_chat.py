@@ -119,7 +119,7 @@ class Door:
     store: ChatStore
     options: WebChatOptions
     proxies: tuple[Network, ...]
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace
     connections: Connections = field(default_factory=Connections)
 
     def ip(self, scope: Mapping[str, Any]) -> str:
@@ -153,10 +153,10 @@ class Door:
         return await self.store.accept(inbound, uploads)
 
 
-def router(store: ChatStore, options: WebChatOptions | None = None) -> APIRouter:
+def router(store: ChatStore, options: WebChatOptions | None = None, *, pace: Pace | None = None) -> APIRouter:
     """Makes the web chat's routes over a hub's store."""
     options = options or WebChatOptions()
-    door = Door(store, options, networks(options.trusted_proxies))
+    door = Door(store, options, networks(options.trusted_proxies), pace or Pace())
     routes = APIRouter(prefix="/channels/web_chat", route_class=ChatRoute, tags=["web chat"])
     _add_conversation(routes, door)
     _add_files_and_words(routes, door)

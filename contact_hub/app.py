@@ -16,7 +16,6 @@ from contact_hub import api, internal
 from contact_hub.composition import Parts
 from contact_hub.desk import pages as desk_pages
 from contact_hub.journey import my_data
-from contact_hub.journey.chat_store import PostgresChatStore
 from contact_hub.managers import pages as managers_pages
 from contact_hub.operations import health, metrics
 from contact_hub.staff import oidc
@@ -50,7 +49,6 @@ def create_app(parts: Parts) -> FastAPI:
         docs_url=None,  # our own page shows the reference, from our own files
         redoc_url=None,
     )
-    store = PostgresChatStore(parts.database, parts.wakeups, parts.inbox, parts.city, writer=parts.writer)
     limits = parts.city.settings.get("limits", {})
     options = WebChatOptions(
         public_url=parts.settings.site_url,
@@ -62,7 +60,7 @@ def create_app(parts: Parts) -> FastAPI:
         most_files=int(limits.get("uploads_per_message", 5)),
     )
     chat_refusals = errors.described(400, 401, 404, 413, 415, 422, 429, 503)
-    app.include_router(web_chat_router(store, options), responses=chat_refusals)
+    app.include_router(web_chat_router(parts.chats, options, pace=parts.pace), responses=chat_refusals)
     app.include_router(api.router(parts))
     app.include_router(api.webhooks.schemas(parts.settings.site_url))
     app.include_router(my_data.router(parts.writer, parts.wakeups))
@@ -79,7 +77,13 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.include_router(
         desk_pages.router(
-            parts.database, parts.guard, parts.city, parts.writer, parts.wakeups, parts.neighbours
+            parts.database,
+            parts.guard,
+            parts.city,
+            parts.writer,
+            parts.wakeups,
+            parts.neighbours,
+            parts.board,
         )
     )
     app.include_router(managers_pages.router(parts.database, parts.guard, parts.city, parts.neighbours))

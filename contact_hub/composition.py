@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from channels.base import registry
 from channels.base.contract import Channel
+from channels.base.widget.limits import Pace
 from contact_hub.city import City, load_city
 from contact_hub.database import Database
 from contact_hub.journey.inbox import Inbox
@@ -19,6 +21,10 @@ from contact_hub.settings import Settings, SettingsError, libpq_url
 from contact_hub.staff.guard import Guard
 from contact_hub.webhooks.delivery import Telling
 from contact_hub.webhooks.reach import Reach
+
+if TYPE_CHECKING:
+    from contact_hub.desk.board import Board
+    from contact_hub.journey.chat_store import PostgresChatStore
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -95,6 +101,27 @@ class Parts:
             folder=self.settings.civicline_data,
             site_url=self.settings.site_url,
         )
+
+    @cached_property
+    def chats(self) -> PostgresChatStore:
+        """What the web chat keeps."""
+        # It brings the web framework, as the desk does: no command and no worker should wait for that.
+        from contact_hub.journey.chat_store import PostgresChatStore
+
+        return PostgresChatStore(self.database, self.wakeups, self.inbox, self.city, writer=self.writer)
+
+    @cached_property
+    def pace(self) -> Pace:
+        """How much each visitor of the web chat asked for lately."""
+        return Pace()
+
+    @cached_property
+    def board(self) -> Board:
+        """Who looks at which queue; raises CityError."""
+        from contact_hub.desk.board import Board
+        from contact_hub.handoff.rules import rules_of
+
+        return Board(self.database, self.wakeups, rules_of(self.city))
 
     @cached_property
     def guard(self) -> Guard:

@@ -9,7 +9,6 @@ from contact_hub.database import Database
 from contact_hub.desk import citizen_pages, people_pages, queue_pages, seal_pages, search_pages, talk
 from contact_hub.desk.board import Board
 from contact_hub.desk.room import Room
-from contact_hub.handoff.rules import rules_of
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.journey.saying import Writer
 from contact_hub.operations.wakeups import Wakeups
@@ -23,12 +22,11 @@ def router(
     writer: Writer,
     wakeups: Wakeups,
     neighbours: Neighbours,
+    board: Board,
 ) -> APIRouter:
     """Everything under `/desk`."""
     routes = APIRouter(prefix="/desk", include_in_schema=False)
     room = Room(database, guard, city, writer, wakeups, neighbours)
-
-    board = Board(database, wakeups, rules_of(city))
     queue_pages.add(routes, room, board)
     search_pages.add(routes, room)
     citizen_pages.add(routes, room)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import httpx
 import psycopg
 import pytest
 import structlog
+from fastapi import FastAPI
 
 from contact_hub.app import create_app
 from contact_hub.city import City, load_city
 from contact_hub.composition import Parts
-from contact_hub.settings import libpq_url, read_settings
+from contact_hub.settings import Settings, libpq_url, read_settings
 from tests.contract.providers import nobody_listens
 from tests.fakes import telegram, twilio
 from tests.hub.line import SECRET, SECRET_KEY, Line, Script, scripted
@@ -139,8 +141,35 @@ def quiet() -> None:
     )
 
 
+Apps = dict[int, tuple[Parts, FastAPI]]
+
+
+@pytest.fixture(scope="module")
+def apps(module_database_url: str) -> Apps:
+    """The web processes of a file's tests, by the city they serve: making one costs more than most tests."""
+    return {}
+
+
+def _renewed(parts: Parts, settings: Settings) -> None:
+    """Makes every part new in its place, where the app has hold of it: no test finds what another left.
+
+    A part is made after those that it is made of, and so they are renewed in the order of making.
+    """
+    parts.settings = settings
+    for name, old in list(parts.__dict__.items()):
+        if not isinstance(getattr(Parts, name, None), cached_property) or name in {"city", "schedule"}:
+            continue  # no test changes these
+        del parts.__dict__[name]
+        fresh = getattr(parts, name)
+        held, new = (old, fresh) if isinstance(old, dict) else (vars(old), vars(fresh))
+        held.clear()
+        held.update(new)
+        parts.__dict__[name] = old
+
+
 @pytest.fixture
 async def web(
+    apps: Apps,
     emptied_url: str,
     tmp_path: Path,
     city: City,
@@ -163,9 +192,15 @@ async def web(
         brain_url=nobody_listens(),
         rasa_url=nobody_listens(),
     )
-    parts = Parts(settings, emptied_url, pool_size=3)
-    parts.__dict__["city"] = city  # read once for all tests
-    transport = httpx.ASGITransport(create_app(parts))
+    if id(city) in apps:
+        parts, app = apps[id(city)]
+        _renewed(parts, settings)
+    else:
+        parts = Parts(settings, emptied_url, pool_size=3)
+        parts.__dict__["city"] = city  # read once for all tests
+        app = create_app(parts)
+        apps[id(city)] = parts, app
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as client:
         yield client
     for channel in parts.channels.values():
