@@ -157,16 +157,14 @@ def satisfaction(data: Data, as_json: Json = False) -> None:
 @app.command()
 def danger(data: Data, as_json: Json = False) -> None:
     """Measure how many statements of danger are heard, and how many look-alikes alarm for nothing."""
-    from bot.danger import MODEL
     from bot.evaluate import danger as measuring
-    from bot.evaluate.vectors import VectorStore
-    from bot.knowledge.embeddings import Embedder
 
     with _readable(), _progress() as progress:
         turns = measuring.read_turns(data)
-        store = VectorStore(Embedder(MODEL), _data() / "brain" / "evaluation.sqlite")
-        result = measuring.measure(turns, danger_phrase, store, progress)
-        store.close()
+        stores = measuring.stores_at(_data() / "brain" / "evaluation.sqlite")
+        result = measuring.measure(turns, danger_phrase, stores, progress)
+        for store in stores:
+            store.close()
     if as_json:
         _print_json(result)
         return

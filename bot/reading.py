@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot import danger, language, satisfaction
-from bot.knowledge.embeddings import AsyncEmbedder, Embedder
+from bot import classifier, danger, language, satisfaction
+from bot.knowledge.embeddings import AsyncEmbedder, Embedder, Vector
 
 # The hub waits 0.4 s. What is not read by then is missing; the language never is.
 BUDGET_SECONDS = 0.25
@@ -16,26 +16,45 @@ UNREAD: dict[str, Any] = {"unhappy": None, "repeats": None, "danger": None}
 
 
 class Reader:
-    """Reads turns on a thread of its own, which an import that embeds a city's articles does not hold up."""
+    """Reads turns on threads of its own, which an import that embeds a city's articles does not hold up."""
 
     def __init__(self) -> None:
         self._embedder = AsyncEmbedder(Embedder(satisfaction.MODEL))
+        self._second = AsyncEmbedder(Embedder(danger.SECOND_MODEL))
 
-    async def read(self, text: str, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return how a turn is meant: `unhappy`, `repeats`, `danger`."""
-        vectors = await self._embedder.encode(satisfaction.words(text, history))
+    async def read(self, text: str, history: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
+        """Return how a turn is meant: `unhappy`, `repeats`, `danger`.
+
+        Raises TimeoutError where it takes longer than so many seconds. A second look at danger that
+        would come too late is done without.
+        """
+        async with asyncio.timeout(seconds) as limit:
+            vectors = await self._embedder.encode(satisfaction.words(text, history))
         felt = satisfaction.feeling(text, history, vectors)
         repeats = felt.repeats and {"turn": felt.repeats.turn, "similarity": felt.repeats.similarity}
-        seen = danger.read(vectors[-1])
+        seen = await self._danger(text, vectors[-1], limit.when())
         return {
             "unhappy": round(felt.unhappy, 4),
             "repeats": repeats,
             "danger": seen and {"kind": str(seen.kind), "probability": round(seen.probability, 4)},
         }
 
+    async def _danger(self, text: str, vector: Vector, until: float | None) -> danger.Danger | None:
+        learned = danger.detector()
+        first = learned.look(text, vector)
+        if not learned.doubts(first):
+            return None
+        try:
+            async with asyncio.timeout_at(until):
+                again = await self._second.encode([text[: classifier.LONGEST_TEXT]])
+        except TimeoutError:
+            return learned.at_first_sight(first)
+        return learned.found(learned.look_again(first, again[0]))
+
     def close(self) -> None:
-        """Let go of the thread."""
+        """Let go of the threads."""
         self._embedder.close()
+        self._second.close()
 
 
 async def read(
@@ -48,7 +67,7 @@ async def read(
     if reader is not None and text.strip():
         left = BUDGET_SECONDS - (time.monotonic() - started)
         try:
-            meant = await asyncio.wait_for(reader.read(text, history), left)
+            meant = await reader.read(text, history, left)
         except TimeoutError:
             meant = UNREAD
     return {"language": spoken.language, "confidence": round(spoken.confidence, 4), **meant}

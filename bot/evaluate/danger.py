@@ -8,6 +8,7 @@ from typing import Any
 from bot import danger
 from bot.evaluate.files import Progress, records, silent
 from bot.evaluate.vectors import VectorStore
+from bot.knowledge.embeddings import Embedder, Role, Vector
 
 KINDS = ("none", *danger.Kind)
 
@@ -31,12 +32,19 @@ def read_turns(paths: Sequence[Path]) -> list[Turn]:
 
 
 def measure(
-    turns: Sequence[Turn], by_phrase: Callable[[str], bool], store: VectorStore, progress: Progress = silent
+    turns: Sequence[Turn],
+    by_phrase: Callable[[str], bool],
+    stores: Sequence[VectorStore],
+    progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Return what phrases and model hear together, and what each hears alone."""
-    vectors = store.encode([turn.text for turn in turns], [turn.language for turn in turns], progress)
-    phrases = [by_phrase(turn.text) for turn in turns]
-    model = [danger.read(vector) is not None for vector in vectors]
+    """Return what phrases and model hear together, and what each hears alone.
+
+    `stores` give the vectors of both models, in the role of queries.
+    """
+    texts, languages = [turn.text for turn in turns], [turn.language for turn in turns]
+    first, second = (store.encode(texts, languages, progress) for store in stores)
+    phrases = [by_phrase(text) for text in texts]
+    model = [heard(*row) is not None for row in zip(texts, first, second, strict=True)]
     together = [one or other for one, other in zip(phrases, model, strict=True)]
     return {
         **_figures(turns, together),
@@ -49,6 +57,18 @@ def measure(
             t.text for t, heard in zip(turns, together, strict=True) if t.kind == "none" and heard
         ],
     }
+
+
+def heard(text: str, first: Vector, second: Vector) -> danger.Danger | None:
+    """Return the danger that is found in a turn with time enough for both looks."""
+    learned = danger.detector()
+    look = learned.look(text, first)
+    return learned.found(learned.look_again(look, second)) if learned.doubts(look) else None
+
+
+def stores_at(path: Path) -> list[VectorStore]:
+    """Return where the vectors of both models are kept."""
+    return [VectorStore(Embedder(name), path, Role.QUERY) for name in (danger.MODEL, danger.SECOND_MODEL)]
 
 
 def _figures(turns: Sequence[Turn], heard: Sequence[bool]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ GROUP = 16
 class VectorStore:
     """Vectors by text and fingerprint in a file; only a cache, safe to delete at any time."""
 
-    def __init__(self, embedder: Embedder, path: Path) -> None:
-        self._embedder = embedder
+    def __init__(self, embedder: Embedder, path: Path, role: Role = Role.PASSAGE) -> None:
+        self._embedder, self._role = embedder, role
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=30)
         self._database.execute(
@@ -28,7 +28,7 @@ class VectorStore:
         )
 
     def encode(self, texts: Sequence[str], languages: Sequence[str], progress: Progress = silent) -> Vectors:
-        """Return one row per passage text, computing only those never seen before."""
+        """Return one row per text, computing only those never seen before."""
         keys = [self._key(text, language) for text, language in zip(texts, languages, strict=True)]
         known = {key: row for key in set(keys) if (row := self._get(key)) is not None}
         passages = zip(keys, texts, languages, strict=True)
@@ -36,7 +36,9 @@ class VectorStore:
         # Neighbours of one length share a group without padding.
         waiting = sorted(missing.items(), key=lambda item: len(item[1][0]))
         groups = [waiting[at : at + GROUP] for at in range(0, len(waiting), GROUP)]
-        computed = _compute(self._embedder, [[passage for _, passage in group] for group in groups])
+        computed = _compute(
+            self._embedder, self._role, [[passage for _, passage in group] for group in groups]
+        )
         done = 0
         for group, rows in zip(groups, computed, strict=True):
             for (key, _), row in zip(group, rows, strict=True):
@@ -54,32 +56,35 @@ class VectorStore:
         self._database.close()
 
     def _key(self, text: str, language: str) -> bytes:
-        return hashlib.sha256(f"{self._embedder.fingerprint}\0{language}\0{text}".encode()).digest()
+        asked = "" if self._role is Role.PASSAGE else f"{self._role}\0"
+        return hashlib.sha256(f"{self._embedder.fingerprint}\0{asked}{language}\0{text}".encode()).digest()
 
     def _get(self, key: bytes) -> Vectors | None:
         row = self._database.execute("SELECT value FROM vector WHERE key = ?", (key,)).fetchone()
         return None if row is None else np.frombuffer(row[0], dtype=np.float32)
 
 
-_shared: Embedder | None = None  # what the processes of a pool find when they begin as copies of this one
+_shared: tuple[Embedder, Role] | None = (
+    None  # what the processes of a pool find when they begin as copies of this one
+)
 
 
-def _compute(embedder: Embedder, groups: Sequence[list[tuple[str, str]]]) -> Iterator[Vectors]:
+def _compute(embedder: Embedder, role: Role, groups: Sequence[list[tuple[str, str]]]) -> Iterator[Vectors]:
     """Yield the rows of each group of (text, language) in order, with one process per core."""
     cores = min(len(os.sched_getaffinity(0)), len(groups) // 2)
     if cores < 2:
-        yield from (_rows(embedder, group) for group in groups)
+        yield from (_rows(embedder, role, group) for group in groups)
         return
     global _shared  # noqa: PLW0603 - a copied process has no other way to the models it already holds
-    _shared = embedder
+    _shared = embedder, role
     with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("fork")) as crew:
         yield from crew.map(_rows_of_shared, groups)
 
 
 def _rows_of_shared(group: list[tuple[str, str]]) -> Vectors:
     assert _shared is not None
-    return _rows(_shared, group)
+    return _rows(*_shared, group)
 
 
-def _rows(embedder: Embedder, group: list[tuple[str, str]]) -> Vectors:
-    return embedder.encode([text for text, _ in group], Role.PASSAGE, [language for _, language in group])
+def _rows(embedder: Embedder, role: Role, group: list[tuple[str, str]]) -> Vectors:
+    return embedder.encode([text for text, _ in group], role, [language for _, language in group])

@@ -10,13 +10,19 @@ import pytest
 from bot import danger
 from bot.evaluate import danger as measuring
 from bot.evaluate.vectors import VectorStore
-from bot.knowledge.embeddings import Embedder
 from bot.knowledge.importers import ImportFailed
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Embedder:
-    return Embedder(danger.MODEL)
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[VectorStore]:
+    """Keep the vectors of both models for the module."""
+    return measuring.stores_at(tmp_path_factory.mktemp("vectors") / "vectors.sqlite")
+
+
+def heard(stores: list[VectorStore], *texts: str) -> list[danger.Danger | None]:
+    """Read texts with time for both looks."""
+    first, second = (store.encode(texts, [""] * len(texts)) for store in stores)
+    return [measuring.heard(*row) for row in zip(texts, first, second, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -28,28 +34,43 @@ def embedder() -> Embedder:
         ("在我家里着火了", danger.Kind.EMERGENCY),
     ],
 )
-def test_danger_is_read_in_many_languages(embedder: Embedder, text: str, kind: danger.Kind) -> None:
-    found = danger.read(embedder.encode([text])[0])
+def test_danger_is_read_in_many_languages(stores: list[VectorStore], text: str, kind: danger.Kind) -> None:
+    (found,) = heard(stores, text)
     assert found is not None
     assert found.kind is kind
 
 
 @pytest.mark.parametrize(
     "text",
-    ["When does the fire station open?", "I'm dying to know when the pool opens", "Wann ist Müllabfuhr?", ""],
+    [
+        "When does the fire station open?",
+        "I'm dying to know when the pool opens",
+        "Wann ist Müllabfuhr?",
+        "The street light outside number 4 has been dark for a week.",
+        "You are useless, this is the third time that I ask!",
+        "",
+    ],
 )
-def test_what_only_sounds_like_danger_is_none(embedder: Embedder, text: str) -> None:
-    assert danger.read(embedder.encode([text])[0]) is None
+def test_what_only_sounds_like_danger_is_none(stores: list[VectorStore], text: str) -> None:
+    assert heard(stores, text) == [None]
 
 
-def test_the_model_alone_hears_most_statements_and_seldom_alarms(embedder: Embedder) -> None:
-    fixture = Path(__file__).parents[2] / "fixtures" / "danger_heldout.jsonl"
-    rows = [json.loads(line) for line in fixture.read_text(encoding="utf-8").splitlines()]
-    found = [danger.read(vector) for vector in embedder.encode([row["text"] for row in rows])]
-    pairs = list(zip(rows, found, strict=True))
+def test_danger_is_heard_wherever_it_stands_in_a_message(stores: list[VectorStore]) -> None:
+    ask = "Good morning, I wanted to ask when the paper bin is emptied in Mill Lane"
+    found = heard(stores, f"{ask}. And my husband has just collapsed, he isn't breathing", ask)
+    assert [one is not None for one in found] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["danger_heldout.jsonl", "danger_fresh.jsonl"])
+def test_the_model_alone_hears_most_statements_and_seldom_alarms(
+    stores: list[VectorStore], name: str
+) -> None:
+    lines = (Path(__file__).parents[2] / "fixtures" / name).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    pairs = list(zip(rows, heard(stores, *(row["text"] for row in rows)), strict=True))
     statements = [seen is not None for row, seen in pairs if row["kind"] != "none"]
     look_alikes = [seen is not None for row, seen in pairs if row["kind"] == "none"]
-    assert sum(statements) / len(statements) > 0.5
+    assert sum(statements) / len(statements) > 0.9
     assert sum(look_alikes) / len(look_alikes) < 0.03
 
 
@@ -60,18 +81,14 @@ def test_a_wrong_line_is_named(tmp_path: Path) -> None:
         measuring.read_turns([wrong])
 
 
-def test_what_phrases_and_model_hear_is_counted_apart_and_together(
-    embedder: Embedder, tmp_path: Path
-) -> None:
+def test_what_phrases_and_model_hear_is_counted_apart_and_together(stores: list[VectorStore]) -> None:
     turns = [
         measuring.Turn("my husband has stopped breathing", "emergency", "en"),
         measuring.Turn("zzz zzz", "self_harm", "xx"),
         measuring.Turn("the password is dolphin", "none", "en"),
         measuring.Turn("When does the fire station open?", "none", "en"),
     ]
-    store = VectorStore(embedder, tmp_path / "vectors.sqlite")
-    found = measuring.measure(turns, lambda text: text in {"zzz zzz", "the password is dolphin"}, store)
-    store.close()
+    found = measuring.measure(turns, lambda text: text in {"zzz zzz", "the password is dolphin"}, stores)
     assert found["statements"]["caught"] == 1.0
     assert found["look_alikes"]["alarmed"] == 0.5
     assert found["phrases_alone"]["statements"]["by_language"]["xx"] == {"n": 1, "caught": 1.0}
