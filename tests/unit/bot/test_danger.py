@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bot import danger
 from bot.evaluate import danger as measuring
 from bot.evaluate.vectors import VectorStore
 from bot.knowledge.importers import ImportFailed
+from bot.settings import city_folder
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,30 @@ def test_danger_is_read_in_many_languages(stores: list[VectorStore], text: str, 
 )
 def test_what_only_sounds_like_danger_is_none(stores: list[VectorStore], text: str) -> None:
     assert heard(stores, text) == [None]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{street} 12",
+        "It is on {street}, in front of number 12",
+        "It's at the corner of {street} and Quay Road",
+        "Está en {street} 12",
+        "C'est au 12 {street}",
+        "vor der {street} 12",
+        "davanti al numero 12 di {street}",
+        "przed numerem 12 na {street}",
+        "em frente ao número 12 da {street}",
+        "{street} 12 numaranın önünde",
+        "في {street} رقم 12",
+        "在{street}12号",
+    ],
+)
+def test_an_address_is_no_danger(stores: list[VectorStore], words: str) -> None:
+    districts = yaml.safe_load((city_folder() / "city.yml").read_text(encoding="utf-8"))["district_streets"]
+    texts = [words.format(street=street) for streets in districts.values() for street in streets]
+    assert len(texts) > 50
+    assert [text for text, found in zip(texts, heard(stores, *texts), strict=True) if found] == []
 
 
 def test_danger_is_heard_wherever_it_stands_in_a_message(stores: list[VectorStore]) -> None:
