@@ -2,7 +2,7 @@
 
 A sentence vector knows what a turn means, in languages too that nobody taught; its letters know the
 very words that were taught, where vectors blur ("gas", "bill"). Both are numbers in a JSON file, a
-byte each, read by numpy alone. `bot/evaluate/danger_training.py` and `satisfaction_training.py` make them.
+byte each, read by numpy alone. `bot/evaluate/classifiers.py` makes them.
 """
 
 import base64

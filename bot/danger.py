@@ -1,7 +1,7 @@
 """Whether a turn says that somebody is in danger now, or may hurt themselves.
 
 Two looks. The first is at the sentence vector that the dissatisfaction model reads as well, and at the
-letters of the turn; it lets nearly all ordinary turns go. What it is not sure to be harmless is looked
+letters of the turn; it lets six of seven ordinary turns go. What it is not sure to be harmless is looked
 at again with multilingual-e5, which hears better and costs ten times as much. Both are taught by the
 sentences in `nlu_data/danger`. The hub looks for its fixed phrases first and waits for nothing:
 docs/decisions/0016-danger.md says how they share the work.
@@ -97,7 +97,7 @@ def odds(scores: Numbers) -> float:
 
 def likelihood(parts: tuple[float, ...], mix: tuple[float, ...]) -> float:
     """Return how likely danger is (0-1) where each part of a look gives these odds."""
-    total = sum(part * share for part, share in zip(parts, mix, strict=False)) + mix[-1]
+    total = sum(part * share for part, share in zip(parts, mix[:-1], strict=True)) + mix[-1]
     return 1 / (1 + math.exp(-min(30.0, max(-30.0, total))))
 
 
@@ -105,11 +105,6 @@ def likelihood(parts: tuple[float, ...], mix: tuple[float, ...]) -> float:
 def detector() -> Detector:
     """Return what was learned, from danger.json."""
     stored: dict[str, Any] = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    return read_weights(stored)
-
-
-def read_weights(stored: dict[str, Any]) -> Detector:
-    """Return the detector of a stored or freshly trained file."""
     return Detector(
         Network.stored(stored["network"]),
         Letters.stored(stored["letters"]),

@@ -21,6 +21,7 @@ class Reader:
     def __init__(self) -> None:
         self._embedder = AsyncEmbedder(Embedder(satisfaction.MODEL))
         self._second = AsyncEmbedder(Embedder(danger.SECOND_MODEL))
+        self._detector = danger.detector()
 
     async def read(self, text: str, history: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
         """Return how a turn is meant: `unhappy`, `repeats`, `danger`.
@@ -40,16 +41,15 @@ class Reader:
         }
 
     async def _danger(self, text: str, vector: Vector, until: float | None) -> danger.Danger | None:
-        learned = danger.detector()
-        first = learned.look(text, vector)
-        if not learned.doubts(first):
+        first = self._detector.look(text, vector)
+        if not self._detector.doubts(first):
             return None
         try:
             async with asyncio.timeout_at(until):
                 again = await self._second.encode([text[: classifier.LONGEST_TEXT]])
         except TimeoutError:
-            return learned.at_first_sight(first)
-        return learned.found(learned.look_again(first, again[0]))
+            return self._detector.at_first_sight(first)
+        return self._detector.found(self._detector.look_again(first, again[0]))
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -71,8 +71,8 @@ def joined(examples: Sequence[Example]) -> list[Example]:
         calm = [one for one in examples if one.language == language and not one.kind]
         told = [one for one in examples if one.language == language and one.kind]
         for number in range(JOINED):
-            pair = [calm[chance.integers(len(calm))], (told, calm)[number % 2][0]]
-            pair[1] = (told, calm)[number % 2][chance.integers(len((told, calm)[number % 2]))]
+            others = calm if number % 2 else told
+            pair = [calm[chance.integers(len(calm))], others[chance.integers(len(others))]]
             if number % 4 < 2:
                 pair.reverse()
             between = "。" if language == "zh" else ". "

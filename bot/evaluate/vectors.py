@@ -64,9 +64,8 @@ class VectorStore:
         return None if row is None else np.frombuffer(row[0], dtype=np.float32)
 
 
-_shared: tuple[Embedder, Role] | None = (
-    None  # what the processes of a pool find when they begin as copies of this one
-)
+# What the processes of a pool find when they begin as copies of this one.
+_shared: tuple[Embedder, Role] | None = None
 
 
 def _compute(embedder: Embedder, role: Role, groups: Sequence[list[tuple[str, str]]]) -> Iterator[Vectors]:

@@ -87,7 +87,13 @@ def test_danger_is_heard_wherever_it_stands_in_a_message(stores: list[VectorStor
     assert [one is not None for one in found] == [True, False]
 
 
-@pytest.mark.parametrize("name", ["danger_heldout.jsonl", "danger_fresh.jsonl"])
+def test_ordinary_turns_raise_no_alarm(stores: list[VectorStore]) -> None:
+    lines = (Path(__file__).parents[2] / "fixtures" / "ordinary_plain.jsonl").read_text(encoding="utf-8")
+    texts = [json.loads(line)["text"] for line in lines.splitlines()]
+    assert [text for text, found in zip(texts, heard(stores, *texts), strict=True) if found] == []
+
+
+@pytest.mark.parametrize("name", ["danger_heldout.jsonl", "danger_fresh.jsonl", "danger_plain.jsonl"])
 def test_the_model_alone_hears_most_statements_and_seldom_alarms(
     stores: list[VectorStore], name: str
 ) -> None:
