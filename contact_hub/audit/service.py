@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, text, update
@@ -60,6 +60,37 @@ async def record(
     session.info[_PENDING].append(
         _Noted(viewer, action, citizen_id, None if subject is None else clean(subject), words)
     )
+
+
+async def record_once_in(
+    session: AsyncSession,
+    viewer: Viewer,
+    action: str,
+    span: timedelta,
+    *,
+    like: Collection[str] = (),
+    citizen_id: uuid.UUID | None = None,
+    subject: str | None = None,
+) -> None:
+    """Write down what somebody goes on doing, unless an entry so young says so, with the same reason.
+
+    An action of `like` says so as well.
+    """
+    reason = None if viewer.reason is None else clean(viewer.reason)
+    lately = await session.scalar(
+        select(Entry.number)
+        .where(
+            Entry.at > now() - span,
+            Entry.viewer_id == viewer.id,
+            Entry.action.in_([action, *like]),
+            Entry.citizen_id.is_not_distinct_from(citizen_id),
+            Entry.subject.is_not_distinct_from(subject),
+            Entry.words["reason"].astext.is_not_distinct_from(reason),
+        )
+        .limit(1)
+    )
+    if lately is None:
+        await record(session, viewer, action, citizen_id=citizen_id, subject=subject)
 
 
 async def _write(session: AsyncSession) -> None:

@@ -12,10 +12,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from sqlalchemy import select
 
 from contact_hub.audit import service as audit
-from contact_hub.audit.models import Entry
 from contact_hub.database import now
 from contact_hub.desk.board import Audience, Board
 from contact_hub.desk.drawing import Drawing
@@ -103,7 +101,8 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
     async def lists(request: Request, filters: Annotated[Filters, Depends(_filters)]) -> Response:
         """The queue as it is now: for browsers whose stream does not come through."""
         seat = await room.seat(request, quietly=True)
-        await _go_on_watching(room, seat)
+        async with room.database.begin() as session:  # they ask every moment
+            await audit.record_once_in(session, seat.viewer, WATCHED, LATELY, like=[READ])
         audience = await board.audience(seat, filters)
         _, news = await _news(audience, await audience.fresh(), Drawing(room, seat, filters))
         return JSONResponse(news, headers=_NOT_KEPT)
@@ -136,22 +135,6 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
             media_type="text/event-stream",
             headers=_NOT_KEPT | {"X-Accel-Buffering": "no"},
         )
-
-
-async def _go_on_watching(room: Room, seat: Seat) -> None:
-    """Write down that somebody reads the queue, unless that stands there lately: they ask every moment."""
-    async with room.database.begin() as session:
-        lately = await session.scalar(
-            select(Entry.number)
-            .where(
-                Entry.at > now() - LATELY,
-                Entry.viewer_id == seat.viewer.id,
-                Entry.action.in_((READ, WATCHED)),
-            )
-            .limit(1)
-        )
-        if lately is None:
-            await audit.record(session, seat.viewer, WATCHED)
 
 
 async def _news(

@@ -12,10 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
-from contact_hub.audit.models import Entry
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
 from contact_hub.citizens.scope import theirs, visible
-from contact_hub.database import now
 from contact_hub.desk import lines
 from contact_hub.desk.room import Room, Seat
 from contact_hub.staff.access import Action, Viewer
@@ -118,20 +116,9 @@ async def read(session: AsyncSession, here: Here) -> None:
 
 async def go_on_reading(session: AsyncSession, here: Here) -> None:
     """The same for what belongs to a screen, unless the screen was opened for the same reason lately."""
-    opened = await session.scalar(
-        select(Entry.number)
-        .where(
-            Entry.citizen_id == here.citizen.id,
-            Entry.viewer_id == here.viewer.id,
-            Entry.action == READ,
-            Entry.subject == str(here.id),
-            Entry.at > now() - STAYS_OPEN,
-            Entry.words["reason"].astext.is_not_distinct_from(here.viewer.reason),
-        )
-        .limit(1)
+    await audit.record_once_in(
+        session, here.viewer, READ, STAYS_OPEN, citizen_id=here.citizen.id, subject=str(here.id)
     )
-    if opened is None:
-        await read(session, here)
 
 
 async def refuse(room: Room, viewer: Viewer, which: object) -> NoReturn:
