@@ -73,6 +73,10 @@ class Hub:
         self.seen_credentials: list[str] = []
         self.down = 0
 
+    def told(self, provider_id: str) -> list[Receipt]:
+        """What came of one message; an earlier story's callbacks may still be on their way."""
+        return [receipt for receipt in self.receipts if receipt.provider_id == provider_id]
+
     async def webhook(self, request: Request) -> Response:
         if self.down > 0:
             self.down -= 1
@@ -253,14 +257,10 @@ async def test_callback_proves_which_message_it_is_about(
     fake: twilio.FakeTwilio, hub: Hub, channel: Sms
 ) -> None:
     sent = await channel.send(out())
-
-    def told() -> list[Receipt]:
-        """What came of this message; an earlier story's may still be on its way."""
-        return [receipt for receipt in hub.receipts if receipt.provider_id == sent.provider_id]
-
-    await until(lambda: len(told()) == 3)
-    assert {receipt.delivery for receipt in told()} == {DELIVERY}
-    assert [r.state for r in told()] == [
+    await until(lambda: len(hub.told(sent.provider_id)) == 3)
+    told = hub.told(sent.provider_id)
+    assert {receipt.delivery for receipt in told} == {DELIVERY}
+    assert [receipt.state for receipt in told] == [
         DeliveryState.SENT,
         DeliveryState.SENT,
         DeliveryState.DELIVERED,
@@ -274,19 +274,20 @@ async def test_callback_tells_of_a_send_we_never_heard_back_from(
     fake.drop_after_accept(1)
     with pytest.raises(UncertainFailure):
         await channel.send(out())
-    await until(lambda: hub.receipts)
-    assert hub.receipts[0].delivery == DELIVERY
-    assert hub.receipts[0].state.rank > DeliveryState.UNCERTAIN.rank
+    taken = fake.messages[-1]["sid"]
+    await until(lambda: hub.told(taken))
+    assert hub.told(taken)[0].delivery == DELIVERY
+    assert hub.told(taken)[0].state.rank > DeliveryState.UNCERTAIN.rank
 
 
 async def test_failure_after_the_send_says_whether_to_try_again(
     fake: twilio.FakeTwilio, hub: Hub, channel: Sms
 ) -> None:
     fake.fails_later(ANA, 30003)
-    await channel.send(out())
-    await until(lambda: len(hub.receipts) == 3)
+    sent = await channel.send(out())
+    await until(lambda: len(hub.told(sent.provider_id)) == 3)
     # Each callback comes on a connection of its own: they may overtake one another.
-    [failed] = [receipt for receipt in hub.receipts if receipt.state is DeliveryState.FAILED]
+    [failed] = [told for told in hub.told(sent.provider_id) if told.state is DeliveryState.FAILED]
     assert (failed.code, failed.retry, failed.unreachable) == ("30003", True, False)
 
 
