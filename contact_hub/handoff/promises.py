@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, or_, select, update
@@ -49,15 +49,12 @@ async def promise(
 
     An answer is promised within no less opening time than `at_least`.
     """
-    moment = now()
-    front = city.front_department
-    place = await position(session, conversation, rules, front)
-    expected = await expect(session, city, conversation, place, front)
+    seen = await outlook(session, city, rules, conversation)
     if conversation.priority >= DANGER:
         span = at_least
     else:
-        span = max(at_least, rules.unmeasured if expected is None else expected * MARGIN)
-    by = _rounded(open_after(city, moment, span))
+        span = max(at_least, rules.unmeasured if seen.expected is None else seen.expected * MARGIN)
+    by = _rounded(open_after(city, now(), span))
     conversation.promised_at = by
     await session.execute(
         update(Wait)
@@ -65,6 +62,16 @@ async def promise(
         .values(promised_at=by)
         .execution_options(synchronize_session=False)
     )
+    return replace(seen, by=by)
+
+
+async def outlook(session: AsyncSession, city: City, rules: Rules, conversation: Conversation) -> Promise:
+    """What a waiting conversation can be told without promising anything new: what was promised stands."""
+    moment, promised = now(), conversation.promised_at
+    front = city.front_department
+    place = await position(session, conversation, rules, front)
+    expected = await expect(session, city, conversation, place, front)
+    by = promised if promised is not None and promised > moment else None
     opens = None if city.is_open(moment) else city.next_opening(moment)
     return Promise(place, expected, by, opens, closing(city, moment))
 

@@ -110,6 +110,7 @@ class Rules:
     promise: timedelta  # the least opening time within which an answer is promised
     unmeasured: timedelta  # the same while nothing was measured yet
     ageing: timedelta  # of waiting that a point of priority is worth
+    heard: timedelta  # within which a waiting resident is told once that what they write is kept
     other_languages: timedelta  # after which those who do not speak the language see a conversation too
     night: tuple[time, time]  # in which no phone is made to ring
     resolutions: Mapping[str, Resolution]
@@ -127,6 +128,7 @@ def rules_of(city: City) -> Rules:
         "promise_minutes",
         "unmeasured_promise_minutes",
         "ageing_minutes",
+        "heard_minutes",
         "other_languages_minutes",
         "night",
     }
@@ -138,6 +140,7 @@ def rules_of(city: City) -> Rules:
         promise=_minutes(where, section, "promise_minutes", 1),
         unmeasured=_minutes(where, section, "unmeasured_promise_minutes", 1),
         ageing=_minutes(where, section, "ageing_minutes", 0.1),
+        heard=_minutes(where, section, "heard_minutes", 0),
         other_languages=_minutes(where, section, "other_languages_minutes", 0),
         night=_night(where, section.get("night")),
         resolutions=_resolutions(city),

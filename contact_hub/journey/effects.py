@@ -128,25 +128,33 @@ def _count(conversation: Conversation, turn: Turn) -> None:
 
 
 async def _heard(session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn) -> None:
-    """Remember when the resident was last heard, and that a person who holds the talk owes them a word."""
+    """Remember when the resident was last heard, and tell them so where nobody else does.
+
+    A person who holds the talk owes them a word from now on.
+    """
     conversation.last_activity_at = now()
     if turn.outcome is not Outcome.HANDED_OFF:
         return
-    if await handoff.heard(session, conversation) and not turn.replies:
-        words = waiting.closed(writer.city, conversation, turn.language)
-        if words is not None:
-            reply = Reply(words, "system", say="held_closed")
-            await say(
-                session,
-                writer,
-                conversation,
-                reply,
-                channel=turn.channel,
-                address=turn.address,
-                in_reply_to=turn.touchpoint_id,
-                language=turn.language,
-                answers_resident=True,
-            )
+    owed = await handoff.heard(session, conversation)
+    if turn.replies:
+        return
+    notice = None
+    if conversation.state == ConversationState.WAITING:
+        notice = await waiting.heard(session, writer.city, conversation, turn.language)
+    elif owed:
+        notice = waiting.closed(writer.city, conversation, turn.language)
+    if notice is not None:
+        await say(
+            session,
+            writer,
+            conversation,
+            notice,
+            channel=turn.channel,
+            address=turn.address,
+            in_reply_to=turn.touchpoint_id,
+            language=turn.language,
+            answers_resident=True,
+        )
 
 
 async def _keep_media(session: AsyncSession, turn: Turn) -> None:

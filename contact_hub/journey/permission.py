@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,7 +16,7 @@ from contact_hub.citizens.models import Address, Conversation
 from contact_hub.city import City
 from contact_hub.database import now
 from contact_hub.handoff.rules import rules_of
-from contact_hub.journey.waiting import at_night
+from contact_hub.journey.waiting import HEARD, at_night
 from contact_hub.knowledge.switch import ALTOGETHER, what_is_off
 from contact_hub.operations.queue import Claimed
 from contact_hub.outbox import service as outbox
@@ -105,7 +106,9 @@ async def withdrawn(
 ) -> Stay | None:
     """Why a part must stay, decided in the transaction that would mark it `sending`."""
     why = None
-    if delivery.author == "bot" and delivery.epoch != conversation.epoch:
+    if delivery.epoch != conversation.epoch and (
+        delivery.author == "bot" or (await _payload(session, delivery)).get("say") == HEARD
+    ):
         return Stay("the conversation changed hands")
     if delivery.author == "bot" and await _answers_while_off(session, delivery):
         why = "the bot was switched off before its answer left"
@@ -128,5 +131,9 @@ async def _answers_while_off(session: AsyncSession, delivery: Delivery) -> bool:
     """Whether a part is of an answer that the bot gave before it was switched off."""
     if ALTOGETHER not in await what_is_off(session):
         return False
+    return "answer" in await _payload(session, delivery)
+
+
+async def _payload(session: AsyncSession, delivery: Delivery) -> dict[str, Any]:
     said = await session.get(Touchpoint, delivery.touchpoint_id)
-    return said is not None and "answer" in said.payload
+    return {} if said is None else said.payload

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from babel.dates import format_time
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import Channel
@@ -19,8 +20,12 @@ from contact_hub.database import now
 from contact_hub.handoff import promises
 from contact_hub.handoff.promises import Promise
 from contact_hub.handoff.rules import Rules, rules_of
+from contact_hub.journey.turn import Reply
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Purpose
+from contact_hub.timeline.models import Touchpoint
+
+HEARD = "wait_heard"  # which leaves only as long as nobody has taken the conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +89,34 @@ def _minutes(span: timedelta) -> int:
     return minutes if minutes < 10 else 5 * math.ceil(minutes / 5)
 
 
-def closed(city: City, conversation: Conversation, language: str) -> str | None:
+async def heard(session: AsyncSession, city: City, conversation: Conversation, language: str) -> Reply | None:
+    """What somebody is told who writes while they wait; None where they were told so lately."""
+    rules = rules_of(city)
+    told = (
+        exists()
+        .where(Touchpoint.conversation_id == conversation.id)
+        .where(Touchpoint.recorded_at > now() - rules.heard)
+        .where(Touchpoint.payload["say"].astext == HEARD)
+    )
+    if await session.scalar(select(told)):
+        return None
+    made = await promises.outlook(session, city, rules, conversation)
+    if made.opens is not None:
+        place = city.say("wait_heard_closed", language, opens=city.moment(made.opens, language))
+    else:
+        place = city.say(HEARD, language, position=made.position)
+    return Reply(" ".join([place, *_how_long(city, language, made)]), "system", say=HEARD)
+
+
+def closed(city: City, conversation: Conversation, language: str) -> Reply | None:
     """What somebody is told who writes to a person outside opening hours; None while people are here."""
     moment = now()
     opens = None if city.is_open(moment) else city.next_opening(moment)
     if opens is None:
         return None
-    return city.say("held_closed", language, name=conversation.holder, opens=city.moment(opens, language))
+    at = city.moment(opens, language)
+    words = city.say("held_closed", language, name=conversation.holder, opens=at)
+    return Reply(words, "system", say="held_closed")
 
 
 async def elsewhere(

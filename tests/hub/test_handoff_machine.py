@@ -38,6 +38,7 @@ from contact_hub.handoff.models import HeldReply
 from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import by_hand, clock
 from contact_hub.journey.hands.colleagues import viewer_of
+from contact_hub.journey.waiting import HEARD
 from contact_hub.operations.queue import Claimed, Lane, LeaseLost
 from contact_hub.settings import libpq_url
 from contact_hub.staff import service as staff
@@ -114,6 +115,7 @@ class Desk(RuleBasedStateMachine):
         self.spoken: list[str] = []
         self.numbers = 0
         self.with_people: set[str] = set()  # addresses whose talk a person has, or will have
+        self.awaiting: set[str] = set()  # those of them who still wait for one
         self.run(self._set_up())
 
     async def _set_up(self) -> None:
@@ -160,9 +162,13 @@ class Desk(RuleBasedStateMachine):
         return says("greet")
 
     def _starts(self, message: Outbound) -> None:
-        """Words start to leave: never the bot's once a person has the talk."""
-        if message.author == "bot" and message.address in self.with_people:
+        """Words start to leave: never the bot's once a person has the talk, nor what is for who waits."""
+        late = message.author == "bot" and message.address in self.with_people
+        if late or (self._heard(message.text) and message.address not in self.awaiting):
             self.spoken.append(message.text)  # whoever sends takes an error for its channel's
+
+    def _heard(self, words: str) -> bool:
+        return words.startswith(self.city.say(HEARD, "en").partition("{")[0])
 
     # Residents -----------------------------------------------------------------------------------------
 
@@ -360,6 +366,7 @@ class Desk(RuleBasedStateMachine):
             (self.with_people.add if state in {"waiting", "agent"} else self.with_people.discard)(
                 resident.address
             )
+            (self.awaiting.add if state == "waiting" else self.awaiting.discard)(resident.address)
 
     @invariant()
     def everybody_is_in_one_pair_of_hands(self) -> None:
@@ -419,8 +426,12 @@ class Desk(RuleBasedStateMachine):
 
 
 def _told_by_whom_it_was(history: list[Touchpoint]) -> None:
-    """Read a history: the bot speaks only while the talk is its own, an agent only while holding it."""
+    """Read a history: the bot speaks only while the talk is its own, an agent only while holding it.
+
+    That their words were added hears only who waits, and once.
+    """
     hands: dict[uuid.UUID | None, tuple[str, str | None]] = {}
+    heard = set[uuid.UUID | None]()
     for touchpoint in sorted(history, key=lambda one: (one.recorded_at, one.id)):  # as they left, if held
         state, holder = hands.get(touchpoint.conversation_id, ("bot", None))
         if touchpoint.kind == "handoff":
@@ -428,6 +439,10 @@ def _told_by_whom_it_was(history: list[Touchpoint]) -> None:
             hands[touchpoint.conversation_id] = touchpoint.payload["to"], touchpoint.payload["holder"]
         elif touchpoint.direction == "out" and touchpoint.actor == "bot":
             assert state == "bot", "the bot's words were written to a talk that a person has"
+        elif touchpoint.payload.get("say") == HEARD:
+            assert state == "waiting"
+            assert touchpoint.conversation_id not in heard, "told twice within ten minutes"
+            heard.add(touchpoint.conversation_id)
         elif touchpoint.direction == "out" and touchpoint.actor == "agent":
             assert (state, holder) == ("agent", touchpoint.payload["by"])
 

@@ -73,6 +73,8 @@ async def test_while_a_person_is_awaited_the_bot_is_silent_and_nothing_is_lost(
     waiting: Resident, script: Script
 ) -> None:
     asked = len(script.turns)
+    (heard,) = await waiting.says("Hello?")
+    assert heard.startswith("We have added this to your conversation")
     for words in ("Hello?", "🎉", "", "2", "/start", "x" * 9000):
         assert await waiting.says(words) == []
     await waiting.does(InboundKind.UNSUPPORTED, payload={"raw": {}})

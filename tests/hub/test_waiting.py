@@ -23,6 +23,7 @@ from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import DANGER, MOST, Rules, effective, raised, rules_of, turn_at
 from contact_hub.identity import merging
 from contact_hub.journey import by_hand, clock, waiting
+from contact_hub.operations.queue import Lane
 from contact_hub.privacy import consent
 from contact_hub.staff.access import Viewer
 from tests.contract import recorded
@@ -376,6 +377,92 @@ async def test_what_is_told_can_be_read_in_every_language(open_line: Line) -> No
         words = await told(resident)
         assert "{" not in words
         assert "3" in words
+
+
+# Who writes while they wait ----------------------------------------------------------------------
+
+
+async def test_who_writes_while_they_wait_is_told_that_it_was_added_and_where_they_stand(
+    open_line: Line,
+) -> None:
+    await waits(open_line)
+    resident = await waits(open_line)
+    before = await resident.conversation()
+    assert before.promised_at is not None
+    city = open_line.city
+    until = city.moment(before.promised_at, "en")
+    notice = f"{city.say('wait_heard', 'en', position=2)} {city.say('wait_by', 'en', until=until)}"
+    assert await resident.says("It is about the bins in Mill Lane") == [notice]
+    assert (await resident.written())[-1].actor == "system"
+    assert (await resident.endings())[-1] == ("handed_off", "held_by_person")
+    after = await resident.conversation()
+    assert (after.promised_at, after.epoch) == (before.promised_at, before.epoch), "nothing new is promised"
+    assert await resident.says("The green ones") == []
+    with time_machine.travel(now() + rules_of(city).heard + timedelta(seconds=1), tick=True):
+        assert await resident.says("Are you there?") == [notice]
+        assert await resident.says("Hello?") == []
+
+
+async def test_who_writes_while_they_wait_is_told_how_long_it_takes_as_measured(open_line: Line) -> None:
+    await waits(open_line)
+    await waited(open_line, 5, 5, 5)
+    (notice,) = await (await waits(open_line)).says("It is about the bins")
+    assert "in the queue. It should take about 5 minutes" in notice
+
+
+async def test_who_writes_while_nobody_is_there_is_told_when_and_by_when(
+    lines: Callable[..., Line], script: Script, city: City
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    tomorrow = list(ALWAYS)[(now().astimezone(city.zone).weekday() + 1) % 7]
+    line = lines(
+        brain_url=script.url,
+        rasa_url=script.url,
+        city=with_hours(city, {**NEVER, tomorrow: ["08:00-18:00"]}, unmeasured_promise_minutes=60),
+    )
+    resident = await waits(line)
+    (notice,) = await resident.says("It is about the bins")
+    opens = line.city.next_opening(now())
+    assert opens is not None
+    assert line.city.say("wait_heard_closed", "en", opens=line.city.moment(opens, "en")) in notice
+    assert line.city.moment(opens + timedelta(hours=1), "en") in notice
+
+
+async def test_who_writes_while_they_wait_reads_it_in_their_language(open_line: Line) -> None:
+    for language in open_line.city.languages:
+        (notice,) = await (await waits(open_line, language=language)).says("123")
+        assert "{" not in notice
+        assert open_line.city.say("wait_heard", language).partition("{")[0] in notice
+
+
+async def test_that_it_was_added_is_not_told_once_a_person_has_the_conversation(open_line: Line) -> None:
+    phone = await waits(open_line, "sms")
+    await phone.does(words="It is about the bins")
+    await open_line.work(Lane.IN)
+    await answers(phone)
+    await open_line.work()
+    states = {
+        str(one.payload.get("say")): delivery.state
+        for one in await phone.written()
+        for delivery in await open_line.deliveries()
+        if delivery.touchpoint_id == one.id
+    }
+    assert states["wait_heard"] == "cancelled"
+    assert states["handed_off"] == states["agent_joined"] == "sent"
+    assert await phone.says("Thank you") == []
+
+
+async def test_danger_while_they_wait_brings_the_safe_words_every_time_and_nothing_else(
+    open_line: Line,
+) -> None:
+    resident = await open_line.visitor()
+    first, *_ = await resident.says("there is a gas leak")
+    assert "112" in first
+    (notice,) = await resident.says("please hurry")
+    assert notice.startswith(open_line.city.say("wait_heard", "en", position=1))
+    assert await resident.says("now my house is on fire") == [first]
+    assert await resident.says("there is a gas leak in the cellar too") == [first]
+    assert (await resident.conversation()).state == "waiting"
 
 
 # Promises that were not kept ---------------------------------------------------------------------
