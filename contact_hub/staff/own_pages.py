@@ -15,6 +15,7 @@ from contact_hub.city import City
 from contact_hub.database import Database
 from contact_hub.sealing import Unsealable
 from contact_hub.staff import passwords, second_factor, service, sessions, throttle
+from contact_hub.staff.entering import enter
 from contact_hub.staff.guard import Guard
 from contact_hub.staff.look import go, page, sign_in_first
 from contact_hub.staff.models import RecoveryCode, Staff
@@ -25,6 +26,7 @@ Me = Callable[[Request], Awaitable[SignedIn]]
 DONE = {
     "session": "That browser is signed out.",
     "languages": "Your languages are saved.",
+    "password": "Your password is changed. You are signed out everywhere else.",
     "others": "You are signed out everywhere else.",
     "totp-off": "The second factor is off.",
 }
@@ -47,7 +49,7 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
         return found
 
     _home(routes, database, guard, city, me_in)
-    _password(routes, database, me_in)
+    _password(routes, database, guard, me_in)
     _totp(routes, database, guard, city, arrived_in)
 
 
@@ -112,7 +114,7 @@ def _home(routes: APIRouter, database: Database, guard: Guard, city: City, me_in
         return go("/staff?done=session")
 
 
-def _password(routes: APIRouter, database: Database, me_in: Me) -> None:
+def _password(routes: APIRouter, database: Database, guard: Guard, me_in: Me) -> None:
     def form(me: SignedIn, wrong: str = "", status: int = 200) -> Response:
         return page(
             "password.html",
@@ -134,13 +136,14 @@ def _password(routes: APIRouter, database: Database, me_in: Me) -> None:
         me = await me_in(request)
         try:
             await throttle.hit(database, throttle.SIGN_IN_NAME, me.staff.name)
-            await service.change_password(database, me.staff, old, new)
+            staff = await service.change_password(database, me.staff, old, new)
         except TooOften:
             return form(me, "That was tried too often. Please wait a quarter of an hour.", 429)
         except service.Refused as refused:
             return form(me, str(refused), 422)
         await throttle.forget(database, throttle.SIGN_IN_NAME, me.staff.name)
-        return go("/staff/login")
+        onto = "/staff?done=password"
+        return await enter(database, guard, staff, guard.browser(request), onto, password=new)
 
 
 async def _totp_form(

@@ -23,9 +23,9 @@ from contact_hub.staff import (
     sessions,
     throttle,
 )
+from contact_hub.staff.entering import enter
 from contact_hub.staff.guard import Cookie, Guard
 from contact_hub.staff.look import go, landing, onward, page, sign_in_first
-from contact_hub.staff.models import Staff
 from contact_hub.staff.sessions import Browser, SignedIn
 from contact_hub.staff.throttle import TooOften
 
@@ -93,7 +93,7 @@ def _sign_in(routes: APIRouter, database: Database, guard: Guard, *, oidc_on: bo
             log.warning("staff.sign_in_refused")  # without the name: people type passwords there
             return form(next, name=name, wrong=NOT_SO, status=422)
         await throttle.forget(database, throttle.SIGN_IN_NAME, name)
-        return await _signed_in(database, guard, staff, browser, landing(next, staff.role), password=password)
+        return await enter(database, guard, staff, browser, landing(next, staff.role), password=password)
 
     @routes.post("/logout")
     async def logout(request: Request) -> Response:
@@ -105,32 +105,6 @@ def _sign_in(routes: APIRouter, database: Database, guard: Guard, *, oidc_on: bo
         answer = go("/staff/login")
         guard.cookie.take(answer)
         return answer
-
-
-async def _signed_in(
-    database: Database, guard: Guard, staff: Staff, browser: Browser, onto: str, *, password: str | None
-) -> Response:
-    """Begin the session of somebody who is who they say; with a password the second factor comes first."""
-    code_due = password is not None and staff.totp_since is not None
-    stale = password is not None and staff.password_hash and passwords.outdated(staff.password_hash)
-    fresh = await passwords.hashed(password) if stale and password is not None else None
-    async with database.begin() as session:
-        current = await service.locked(session, staff.id)
-        # It may have been disabled or changed while its password was being checked.
-        if current is None or current.disabled_at is not None or current.password_hash != staff.password_hash:
-            raise sign_in_first(onto)
-        if fresh is not None:
-            current.password_hash = fresh
-        secret = await sessions.begin(session, current, browser, second_step=code_due)
-        if not code_due:
-            viewer = service.viewer_of(current)
-            await audit.record(session, viewer, "staff.signed_in", network=browser.network)
-    if guard.must_set_up(staff):
-        onto = "/staff/totp"
-    answer = go(f"/staff/login/code?next={onto}" if code_due else onto)
-    longest = sessions.SECOND_STEP if code_due else sessions.LONGEST
-    guard.cookie.give(answer, secret, int(longest.total_seconds()))
-    return answer
 
 
 def _second_step(routes: APIRouter, database: Database, guard: Guard) -> None:
@@ -185,15 +159,12 @@ async def _complete(database: Database, half: SignedIn, code: str) -> str | None
 
 
 def _welcome(routes: APIRouter, database: Database, guard: Guard) -> None:
-    def form(
-        status: int = 200, *, code: str = "", name: str = "", made: str = "", wrong: str = ""
-    ) -> Response:
+    def form(status: int = 200, *, code: str = "", name: str = "", wrong: str = "") -> Response:
         return page(
             "welcome.html",
             status=status,
             code=code,
             name=name,
-            made=made,
             wrong=wrong,
             shortest=passwords.SHORTEST,
             longest=passwords.LONGEST,
@@ -210,14 +181,15 @@ def _welcome(routes: APIRouter, database: Database, guard: Guard) -> None:
         name: Annotated[str, Form()] = "",
         password: Annotated[str, Form()] = "",
     ) -> Response:
+        browser = guard.browser(request)
         try:
-            await throttle.hit(database, throttle.INVITATION, guard.browser(request).network)
-            made = await service.accept_invitation(database, code, name, password)
+            await throttle.hit(database, throttle.INVITATION, browser.network)
+            staff = await service.accept_invitation(database, code, name, password)
         except TooOften as often:
             return _too_often(form(429, code=code, name=name, wrong=_patience(often)), often)
         except service.Refused as refused:
             return form(422, code=code, name=name, wrong=str(refused))
-        return form(made=made.name)
+        return await enter(database, guard, staff, browser, landing("", staff.role), password=password)
 
 
 def _oidc(
@@ -255,7 +227,7 @@ def _oidc(
             answer = refused(str(why))
         else:
             onto = landing(next_cookie.of(request), staff.role)
-            answer = await _signed_in(database, guard, staff, guard.browser(request), onto, password=None)
+            answer = await enter(database, guard, staff, guard.browser(request), onto, password=None)
         state_cookie.take(answer)
         next_cookie.take(answer)
         return answer

@@ -248,23 +248,24 @@ async def change(
     )
 
 
-async def change_password(database: Database, staff: Staff, old: str, new: str) -> None:
+async def change_password(database: Database, staff: Staff, old: str, new: str) -> Staff:
     """Replace a password and sign the person out everywhere; raises Refused."""
     proper_password(new)
     if not await passwords.matches(staff.password_hash, old):
         raise Refused("This is not your present password.")
     kept = await passwords.hashed(new)
     async with database.begin() as session:
-        changed = await session.execute(
+        changed: Staff | None = await session.scalar(
             update(Staff)
             .where(Staff.id == staff.id, Staff.password_hash == staff.password_hash)
             .values(password_hash=kept)
-            .returning(Staff.id)
+            .returning(Staff)
         )
-        if changed.first() is None:
+        if changed is None:
             raise Refused("The password was changed a moment ago from elsewhere.")
         await sessions.end_all(session, staff.id)
         await audit.record(session, viewer_of(staff), "staff.password_changed", subject=staff.name)
+        return changed
 
 
 async def _keep_an_admin(session: AsyncSession, staff: Staff) -> None:

@@ -93,7 +93,10 @@ async def test_an_invitation_works_once(line: Line, browser: httpx.AsyncClient) 
     form = {"code": code, "name": "Maria  Silva", "password": PASSWORD}
     assert (await browser.post("/staff/welcome", data={**form, "password": "short"})).status_code == 422
     assert (await browser.post("/staff/welcome", data={**form, "name": "x"})).status_code == 422
-    assert (await browser.post("/staff/welcome", data=form)).status_code == 200
+    joined = await browser.post("/staff/welcome", data=form)
+    assert (joined.status_code, joined.headers["location"]) == (303, "/staff")
+    assert await is_in(browser), "who has just chosen a password is not asked for it again"
+    assert await line.one("SELECT action FROM audit ORDER BY number DESC LIMIT 1") == "staff.signed_in"
     again = await browser.post("/staff/welcome", data={**form, "name": "Somebody else"})
     assert again.status_code == 422
     assert "used already" in again.text
@@ -109,7 +112,7 @@ async def test_a_new_link_ends_the_one_before(line: Line, browser: httpx.AsyncCl
     old, new = (code_in(link or "") for link in links)
     form = {"name": "Maria Silva", "password": PASSWORD}
     assert (await browser.post("/staff/welcome", data={**form, "code": old})).status_code == 422
-    assert (await browser.post("/staff/welcome", data={**form, "code": new})).status_code == 200
+    assert (await browser.post("/staff/welcome", data={**form, "code": new})).status_code == 303
 
 
 async def test_an_old_link_and_a_taken_name_are_refused(line: Line, browser: httpx.AsyncClient) -> None:
@@ -118,12 +121,12 @@ async def test_an_old_link_and_a_taken_name_are_refused(line: Line, browser: htt
         async with line.database.begin() as session:
             codes.append(code_in(await service.add_staff(session, "Maria", Role.AGENT, "https://x.example")))
     form = {"name": "Maria", "password": PASSWORD}
-    assert (await browser.post("/staff/welcome", data={**form, "code": codes[0]})).status_code == 200
+    assert (await browser.post("/staff/welcome", data={**form, "code": codes[0]})).status_code == 303
     for name in ("Maria", "MARIA"):
         taken = await browser.post("/staff/welcome", data={**form, "name": name, "code": codes[1]})
         assert (taken.status_code, "this name" in taken.text) == (422, True)
     later = await browser.post("/staff/welcome", data={**form, "code": codes[1], "name": "Maria B"})
-    assert later.status_code == 200, "a refused name does not use the link up"
+    assert later.status_code == 303, "a refused name does not use the link up"
     await line.sql("UPDATE invitation SET expires_at = now() - interval '1 minute'")
     late = await browser.post("/staff/welcome", data={**form, "code": codes[2], "name": "Ahmed"})
     assert late.status_code == 422
@@ -142,7 +145,7 @@ async def test_two_who_take_the_same_name_at_once_are_one_and_a_reason(
             for code in codes
         )
     )
-    assert sorted(answer.status_code for answer in answers) == [200, 422, 422, 422]
+    assert sorted(answer.status_code for answer in answers) == [303, 422, 422, 422]
     assert await line.count("staff") == 1
 
 
@@ -151,8 +154,8 @@ async def test_odd_names_are_no_fault(line: Line, browser: httpx.AsyncClient, na
     async with line.database.begin() as session:
         code = code_in(await service.add_staff(session, "x", Role.AGENT, "https://x.example"))
     answer = await browser.post("/staff/welcome", data={"code": code, "name": name, "password": PASSWORD})
-    assert answer.status_code in {200, 422}
-    assert "<script>" not in answer.text
+    assert answer.status_code in {303, 422}
+    assert "<script>" not in answer.text + (await browser.get("/staff")).text
     assert (await sign_in(browser, name, "wrong")).status_code == 422
 
 
@@ -320,19 +323,21 @@ async def test_a_session_ends(line: Line, browser: httpx.AsyncClient, change: st
     assert (answer.status_code, answer.headers["location"]) == (303, "/staff/login?next=/staff/password")
 
 
-async def test_a_new_password_signs_out_everywhere(line: Line, browsers: Browsers) -> None:
+async def test_a_new_password_signs_out_everywhere_else(line: Line, browsers: Browsers) -> None:
     await hire(line, "Maria")
-    here, there = browsers(), browsers()
+    here, there, copied = browsers(), browsers(), browsers()
     await sign_in(here, "Maria")
     await sign_in(there, "Maria")
+    copied.cookies.update(here.cookies)
     wrong = await here.post(
         "/staff/password", data={"old": "not mine at all", "new": "another long password"}
     )
     assert wrong.status_code == 422
     assert await is_in(there)
+    assert await is_in(copied)
     done = await here.post("/staff/password", data={"old": PASSWORD, "new": "another long password"})
-    assert done.status_code == 303
-    assert [await is_in(browser) for browser in (here, there)] == [False, False]
+    assert "Your password is changed" in (await here.get(done.headers["location"])).text
+    assert [await is_in(browser) for browser in (here, there, copied)] == [True, False, False]
     assert (await sign_in(here, "Maria")).status_code == 422
     assert (await sign_in(here, "Maria", "another long password")).status_code == 303
 
@@ -396,18 +401,25 @@ async def test_the_second_factor_is_asked_for_and_no_code_serves_twice(
     assert await is_in(second)
     assert second.cookies["__Host-staff"] != half, "the secret is another one after the second step"
 
+    new = "another long password"
+    changed = await second.post("/staff/password", data={"old": PASSWORD, "new": new})
+    assert changed.headers["location"].startswith("/staff/login/code"), "only the code is asked for"
+    assert not await is_in(second)
+    done = await second.post("/staff/login/code", data={"code": codes[3], "next": "/staff?done=password"})
+    assert "Your password is changed" in (await second.get(done.headers["location"])).text
+
     third = browsers()
-    await sign_in(third, "Maria")
+    await sign_in(third, "Maria", new)
     assert (await third.post("/staff/login/code", data={"code": code})).status_code == 422
     assert (await third.post("/staff/login/code", data={"code": codes[0].upper()})).status_code == 303
     await third.post("/staff/logout")
-    await sign_in(third, "Maria")
+    await sign_in(third, "Maria", new)
     assert (await third.post("/staff/login/code", data={"code": codes[0]})).status_code == 422
     assert (await third.post("/staff/login/code", data={"code": codes[1]})).status_code == 303
     assert (await third.post("/staff/totp/remove", data={"code": "123"})).status_code == 422
     assert (await third.post("/staff/totp/remove", data={"code": codes[2]})).status_code == 303
     await third.post("/staff/logout")
-    assert (await sign_in(third, "Maria")).headers["location"] == "/desk"
+    assert (await sign_in(third, "Maria", new)).headers["location"] == "/desk"
 
 
 async def test_one_code_shown_by_two_at_once_lets_one_in(line: Line, browsers: Browsers) -> None:
@@ -495,7 +507,6 @@ async def test_an_admin_looks_after_people(line: Line, browsers: Browsers) -> No
     invited = await admin.post("/staff/people", data=wanted)
     (code,) = re.findall(r"code=([\w-]+)", invited.text)
     await other.post("/staff/welcome", data={"code": code, "name": "Maria", "password": PASSWORD})
-    await sign_in(other, "Maria")
     (row,) = await line.sql("SELECT id, role, departments, languages FROM staff WHERE name = 'Maria'")
     assert (row.role, row.departments, row.languages) == ("agent", ["roads", "waste"], ["en", "tr"])
     changed = await admin.post(
@@ -510,8 +521,8 @@ async def test_an_admin_looks_after_people(line: Line, browsers: Browsers) -> No
     assert (await sign_in(other, "Maria")).status_code == 422
     (code,) = re.findall(r"code=([\w-]+)", link)
     form = {"code": code, "name": "Ignored name", "password": "a brand new password"}
-    assert (await other.post("/staff/welcome", data=form)).status_code == 200
-    assert (await sign_in(other, "Maria", "a brand new password")).status_code == 303
+    assert (await other.post("/staff/welcome", data=form)).status_code == 303
+    assert await is_in(other)
     assert (await admin.post(f"/staff/people/{row.id}/disable")).status_code == 303
     assert not await is_in(other)
     assert (await sign_in(other, "Maria", "a brand new password")).status_code == 422
@@ -639,6 +650,12 @@ async def test_whoever_must_have_a_second_factor_sets_it_up_before_anything_else
     assert (await officer.get("/staff/login")).headers["location"].startswith("/staff")
     await officer.post("/staff/logout")
     assert (await sign_in(officer, "Rosa")).headers["location"].startswith("/staff/login/code")
+
+    async with line.database.begin() as session:
+        link = await service.add_staff(session, "Ada", Role.ADMIN, PUBLIC_URL)
+    welcome = {"code": code_in(link), "name": "Ada", "password": PASSWORD}
+    invited = await browsers().post("/staff/welcome", data=welcome)
+    assert invited.headers["location"] == "/staff/totp", "a link opens no way around it"
 
 
 @pytest.mark.usefixtures("strict")
