@@ -273,11 +273,14 @@ class City:
         return next((district for name, district in self._streets if name.search(words)), None)
 
     @cached_property
-    def topics(self) -> tuple[str, ...]:
-        """What articles are about: the folders of `knowledge/`, and what departments answer for."""
+    def topics(self) -> Mapping[str, str]:
+        """What articles are about, by name: the folders of `knowledge/`, and what departments answer for."""
         folders = (self.folder / "knowledge").glob("*/")
         answered = (department.get("topics") or () for department in self.settings.get("departments", ()))
-        return tuple(sorted({folder.name for folder in folders} | {str(t) for own in answered for t in own}))
+        keys = {folder.name for folder in folders} | {str(topic) for own in answered for topic in own}
+        names = {key: re.sub("[-_]+", " ", key).capitalize() for key in keys}
+        names |= {key: str(name) for key, name in (self.settings.get("topic_names") or {}).items()}
+        return dict(sorted(((key, names[key]) for key in keys), key=lambda topic: topic[1].casefold()))
 
     def category(self, key: str, language: str | None) -> str:
         """A kind of problem in a language, as a clerk named it."""

@@ -84,4 +84,4 @@ def _reason(why: str) -> str:
 
 
 def _about(topic: str | None) -> str:
-    return "" if topic is None else f" about {topic}"
+    return "" if topic is None else " about this"

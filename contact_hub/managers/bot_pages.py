@@ -73,6 +73,7 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
 def _row(city: City, span: BotSwitch) -> dict[str, Any]:
     return {
         "topic": span.topic,
+        "about": span.topic and city.topics.get(span.topic, span.topic),
         "since": city.moment(span.off_at, "en"),
         "by": span.off_by,
         "why": span.why,

@@ -71,12 +71,10 @@ async def prefilled(
     if not questions:
         raise drafts.CannotWrite("These questions are not there any more.")
     languages = Counter(question.language for question in questions)
-    topics = Counter(question.topic for question in questions if question.topic in city.topics)
     language = city.speaks(languages.most_common(1)[0][0])
     first = next((q for q in questions if q.language == language), questions[0])
-    topic = topics.most_common(1)[0][0] if topics else city.topics[0]
     written = Written(
-        topic=str(topic),
+        topic="",  # what came nearest did not answer it: its topic is no guess to make
         language=language,
         title=" ".join(first.question.split())[:LONGEST_TITLE],
         text="",

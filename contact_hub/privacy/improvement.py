@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,7 +18,7 @@ from contact_hub.timeline.models import Touchpoint
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A question without names of anybody: what was asked, how it ended, and what nearly answered it."""
+    """A question without names of anybody: what was asked and how it ended."""
 
     id: uuid.UUID  # of the answer that was none
     question: str
@@ -27,7 +26,6 @@ class Unanswered:
     outcome: str
     helpful: bool | None
     asked_at: datetime
-    topic: str | None = None  # of the article that came nearest
 
 
 async def unanswered(session: AsyncSession, limit: int = 100) -> list[Unanswered]:
@@ -45,19 +43,6 @@ async def unanswered(session: AsyncSession, limit: int = 100) -> list[Unanswered
         .limit(limit)
     )
     return [
-        Unanswered(
-            row.id,
-            mask(row.question).text,
-            row.language,
-            row.outcome,
-            row.helpful,
-            row.created_at,
-            _topic(row.passages),
-        )
+        Unanswered(row.id, mask(row.question).text, row.language, row.outcome, row.helpful, row.created_at)
         for row in rows
     ]
-
-
-def _topic(passages: list[Any]) -> str | None:
-    article = str(passages[0].get("article") or "") if passages else ""
-    return article.partition("/")[0] if "/" in article else None

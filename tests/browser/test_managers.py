@@ -123,6 +123,7 @@ def test_a_question_becomes_an_article_that_the_bot_answers_from(week: WholeLine
     nora.page.get_by_label("Text, in Markdown").fill(
         "The ice rink is open **from November to March**, every day from 10:00 to 20:00."
     )
+    nora.page.get_by_label("Topic").select_option("Sport and leisure")
     nora.page.get_by_role("button", name="Send to review").click()
     expect(nora.page.get_by_text("Somebody else has to read")).to_be_visible()
     sam.page.goto(nora.page.url.partition("?")[0])
@@ -145,15 +146,15 @@ def finds(line: WholeLine, question: str, words: str) -> bool:
 def test_the_switch_is_thrown_by_keyboard_and_thrown_back(week: WholeLine, sit: Sit) -> None:
     nora = manager(sit, allow=REFUSED)
     nora.page.goto("/managers/bot")
-    nora.page.get_by_label("About").select_option("pets")
+    nora.page.get_by_label("About").select_option("Pets")
     nora.page.get_by_label("Why").fill("The dog licence changes today.")
     nora.page.keyboard.press("Enter")
-    expect(nora.page.get_by_role("heading", name="Off about pets")).to_be_visible()
-    nora.page.get_by_label("About").select_option("pets")
+    expect(nora.page.get_by_role("heading", name="Off about Pets")).to_be_visible()
+    nora.page.get_by_label("About").select_option("Pets")
     nora.page.get_by_label("Why", exact=True).fill("Once more.")
     nora.page.keyboard.press("Enter")
     expect(nora.page.get_by_role("alert")).to_contain_text("off already")
     look(nora.page, "bot-off")
     nora.page.get_by_label("Why it may answer again").fill("It is in the articles.")
-    nora.page.get_by_role("button", name="Turn it on about pets").click()
+    nora.page.get_by_role("button", name="Turn it on about Pets").click()
     expect(nora.page.get_by_text("The bot answers about everything.")).to_be_visible()

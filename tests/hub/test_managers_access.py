@@ -71,7 +71,7 @@ async def test_a_manager_turns_the_bot_off_and_on_with_a_reason(
     off = await browser.post("/managers/bot/off", data={"topic": "waste", "reason": reason})
     assert off.headers["location"] == "/managers/bot?done=off"
     shown = (await browser.get("/managers/bot?done=off")).text
-    assert "Off about waste" in shown
+    assert "Off about Waste" in shown
     assert "&lt;b&gt;Blue bins&lt;/b&gt;" in shown
     assert "<b>" not in shown
     await browser.post("/managers/bot/on", data={"topic": "waste", "reason": "Mended."})

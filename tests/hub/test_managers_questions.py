@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -197,6 +198,8 @@ async def test_two_clicks_hand_an_article_in_and_another_person_publishes_it(
     prefilled = (await nora.get(where)).text
     assert 'value="May I fly a drone in the park?"' in prefilled
     assert 'value="https://www.larkhaven.example"' in prefilled
+    assert '<option value="births-deaths-marriages">Births, deaths and marriages</option>' in prefilled
+    assert re.findall(r"<option[^>]* selected>([^<]*)", prefilled) == ["English"], "no topic is guessed"
     assert (await nora.post(where, data=form())).headers["location"] == f"{where}?done=review"
     mine = (await nora.get(where)).text
     assert "Somebody else has to read and publish" in mine
@@ -351,6 +354,7 @@ async def test_with_the_brain_away_nothing_is_published(
     [
         {"title": "  "},
         {"title": "x" * 201},
+        {"topic": ""},
         {"topic": "dragons"},
         {"language": "tlh"},
         {"url": "javascript:alert(1)"},
