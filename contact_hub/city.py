@@ -221,6 +221,17 @@ class City:
             ("emergency", _Phrases(section["words"], section.get("words_of_parts") or {})),
         )
 
+    @property
+    def helplines(self) -> dict[str, str]:
+        """Whom somebody in danger calls, as the safe words name them."""
+        section = self.settings["emergency"]
+        crisis = section.get("crisis_line") or self.settings.get("crisis_line") or {}
+        return {
+            "number": str(section["number"]),
+            "crisis_name": str(crisis.get("name", "")),
+            "crisis_number": str(crisis.get("number", "")),
+        }
+
     @cached_property
     def _harmless(self) -> _Phrases:
         return _Phrases(self.settings["emergency"].get("harmless") or {})

@@ -331,6 +331,7 @@ class FeedMessage:
     attachments: tuple[Mapping[str, Any], ...] = ()  # {"id", "name", "mime", "size"}
     client_id: str | None = None
     touchpoint: str = ""
+    calls: tuple[str, ...] = ()  # the numbers it names for somebody in danger: it is to stand out
 
 
 @dataclass(frozen=True, slots=True)

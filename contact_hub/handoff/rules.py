@@ -33,6 +33,7 @@ PRIORITY = {
     "assistant_down": 10,
     "technical": 10,
 }
+DANGERS = frozenset(reason for reason, points in PRIORITY.items() if points >= DANGER)
 BROKEN_PROMISE = 20  # points that each promise adds which was not kept
 MOST = DANGER - 1  # what points that are added can come to: nothing but danger is danger
 

@@ -19,6 +19,7 @@ from channels.base.contract import Archive, Button, FeedMessage, Inbound, Media,
 from channels.base.errors import Malformed
 from contact_hub.city import City
 from contact_hub.database import Database, new_id, now
+from contact_hub.handoff.rules import DANGERS
 from contact_hub.journey import my_data
 from contact_hub.journey.buttons import pressed_title
 from contact_hub.journey.inbox import Inbox
@@ -168,9 +169,18 @@ class PostgresChatStore:
                 + _copy(line.payload),
                 client_id=line.payload.get("client_id"),
                 touchpoint=str(line.touchpoint),
+                calls=self._calls(line),
             )
             for line in lines
         ]
+
+    def _calls(self, line: FeedLine) -> tuple[str, ...]:
+        """The numbers that the safe words name."""
+        if line.payload.get("say") not in DANGERS:
+            return ()
+        lines = self._city.helplines
+        numbers = (lines["number"], lines["crisis_number"])
+        return tuple(number for number in numbers if number and number in (line.words or ""))
 
     async def _beside(
         self, lines: Sequence[FeedLine]

@@ -17,6 +17,7 @@ from channels.base.contract import InboundKind, MediaRef
 from channels.base.errors import PermanentFailure, TemporaryFailure
 from contact_hub.city import City
 from contact_hub.database import new_id
+from contact_hub.handoff.rules import DANGERS
 from contact_hub.identity.codes import read as read_code
 from contact_hub.journey import compose, rating, weighing, wishes
 from contact_hub.journey import terms as privacy
@@ -62,13 +63,8 @@ def _alarm(turn: Turn, city: City, kind: str, spoken: str) -> Step:
     if spoken != turn.language and not turn.language_fixed:
         turn.new_language = spoken
     turn.language = spoken
-    crisis = city.settings["emergency"].get("crisis_line") or city.settings.get("crisis_line") or {}
-    values = {
-        "number": city.settings["emergency"]["number"],
-        "crisis_name": crisis.get("name", ""),
-        "crisis_number": crisis.get("number", ""),
-    }
-    turn.replies.append(Reply(city.say(kind, spoken, **values), author="system", say=kind))
+    words = city.say(kind, spoken, **city.helplines)
+    turn.replies.append(Reply(words, author="system", say=kind))
     turn.handoff, turn.urgent = kind, True
     return Step(kind)
 
@@ -233,7 +229,7 @@ async def read(turn: Turn, tools: Tools) -> Step | None:
         log.warning("journey.brain_away", at="read", why=down.why)
         return None
     turn.reading = reading
-    if reading.danger is not None and reading.danger[0] in _DANGERS:
+    if reading.danger is not None and reading.danger[0] in DANGERS:
         return _alarm(turn, tools.city, reading.danger[0], reading.language)
     if turn.language_fixed:
         return None
@@ -243,9 +239,6 @@ async def read(turn: Turn, tools: Tools) -> Step | None:
     elif not turn.language_known:
         turn.new_language = turn.language
     return None
-
-
-_DANGERS = frozenset({Step.EMERGENCY, Step.SELF_HARM})
 
 
 def _wordless(turn: Turn) -> bool:

@@ -32,6 +32,38 @@ def test_axe_finds_nothing(go: Go, size: dict[str, int], scheme: str, language: 
     assert axe_violations(visit.page) == []
 
 
+@pytest.mark.parametrize(
+    ("size", "scheme", "language", "words", "numbers"),
+    [
+        (DESKTOP, "light", "en", "There is a gas leak", ["tel:112"]),
+        (DESKTOP, "dark", "en", "I want to end my life", ["tel:+35315550116", "tel:112"]),
+        (PHONE, "dark", "ar", "أريد أن أموت", ["tel:+35315550116", "tel:112"]),
+        (PHONE, "light", "ar", "بيتي يحترق", ["tel:112"]),
+    ],
+    ids=["desktop-light", "desktop-dark-crisis", "phone-dark-rtl-crisis", "phone-light-rtl"],
+)
+def test_whom_to_call_in_danger_stands_out_and_is_dialled_by_a_tap(
+    go: Go, size: dict[str, int], scheme: str, language: str, words: str, numbers: list[str]
+) -> None:
+    visit = go(
+        f"/?lang={language}", viewport=size, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"
+    )
+    visit.open_chat()
+    visit.say(words)
+    alarm = visit.page.get_by_role("alert")
+    expect(alarm).to_have_count(1)
+    links = visit.part(".alarm a")
+    assert [link.get_attribute("href") for link in links.all()] == numbers
+    for link in links.all():
+        expect(link).to_have_css("direction", "ltr")  # else its groups of digits change places
+    assert alarm.locator(".bubble").evaluate("it => it.scrollWidth <= it.clientWidth")
+    assert axe_violations(visit.page) == []
+    visit.page.reload()
+    visit.part(".launch").click()
+    expect(links).to_have_count(len(numbers))
+    expect(visit.page.get_by_role("alert")).to_have_count(0)  # history is shown and not announced
+
+
 def test_escape_closes_and_the_focus_returns_to_where_it_came_from(go: Go) -> None:
     visit = go()
     visit.open_chat()

@@ -65,6 +65,20 @@ async def test_with_rasa_down_the_brain_still_helps(lines: Callable[..., Line], 
     await urgent(resident, "self_harm")
 
 
+@pytest.mark.parametrize(
+    ("kind", "numbers"), [("emergency", ("112",)), ("self_harm", ("112", "+353 1 555 0116"))]
+)
+async def test_the_chat_is_told_which_numbers_the_safe_words_name(
+    chat: Resident, script: Script, kind: str, numbers: tuple[str, ...]
+) -> None:
+    script.on_read = reads(kind)
+    await chat.says(KNIFE)
+    feed = await chat.line.store.feed(chat.address, 0)
+    safe = await safe_words(chat, kind, "en")
+    assert [line.calls for line in feed if line.text == safe] == [numbers]
+    assert [line.calls for line in feed if line.text != safe] == [(), ()]
+
+
 @pytest.mark.parametrize("state", ["agent", "waiting"])
 async def test_danger_is_answered_and_goes_first_while_a_person_has_or_gets_the_conversation(
     chat: Resident, script: Script, state: str

@@ -57,6 +57,7 @@ def as_json(message: FeedMessage) -> dict[str, Any]:
         "attachments": [dict(attachment) for attachment in message.attachments],
         "sent_at": message.sent_at.isoformat(),
         "client_id": message.client_id,
+        "calls": list(message.calls),
     }
 
 

@@ -344,6 +344,7 @@ class CityChat extends HTMLElement {
         if (titles.includes(message.text)) settle(group, message.text);
       } else {
         fromOthers ??= element;
+        if (message.calls?.length && !this.#filling) element.setAttribute("role", "alert");
         // New choices replace the old ones: nobody should answer a question that has passed.
         if (message.buttons?.length) for (const group of this.#groups()) settle(group);
         if (message.seq > seen && !this.open) this.#unread += 1;

@@ -38,13 +38,22 @@ function addressOf(words) {
   return words.includes(":") ? words : `mailto:${words}`;
 }
 
+// A number to call: its groups of digits keep their order in words from right to left too.
+function call(number) {
+  const a = link(`tel:${number.replace(/[^\d+]/g, "")}`, number);
+  if (a.nodeType === Node.ELEMENT_NODE) a.dir = "ltr";
+  return a;
+}
+
 // The text as nodes: whatever is no link stays text, so that no message can become markup.
-export function linked(text) {
+// `calls` are numbers that become links as well.
+export function linked(text, calls = []) {
   const nodes = document.createDocumentFragment();
+  const numbers = calls.map((number) => `${number.replace(/[^\d ]/g, "\\$&")}(?!\\d)`);
   let from = 0;
-  for (const { 0: found, index } of text.matchAll(FOUND)) {
-    const words = trimmed(found);
-    nodes.append(text.slice(from, index), link(addressOf(words), words));
+  for (const { 0: found, index } of text.matchAll(new RegExp([FOUND.source, ...numbers].join("|"), "giu"))) {
+    const words = calls.includes(found) ? found : trimmed(found);
+    nodes.append(text.slice(from, index), calls.includes(words) ? call(words) : link(addressOf(words), words));
     from = index + words.length;
   }
   nodes.append(text.slice(from));

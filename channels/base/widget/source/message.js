@@ -23,10 +23,11 @@ export function messageElement(message, chat) {
   const author = message.from;
   const bubble = make("div.bubble");
   const about = make("div.about");
-  const element = make(`div.message.${author}`, {}, bubble, about);
+  const alarm = message.calls?.length > 0;
+  const element = make(`div.message.${author}${alarm ? ".alarm" : ""}`, {}, bubble, about);
   const names = { citizen: "you", bot: "assistant", agent: "agent", system: "system" };
   bubble.append(make("span.hidden", {}, `${chat.say(names[author] || "system")}: `));
-  if (message.text) bubble.append(make("div.text", { dir: "auto" }, linked(message.text)));
+  if (message.text) bubble.append(make("div.text", { dir: "auto" }, linked(message.text, message.calls)));
   if (message.attachments?.length) bubble.append(fileList(message.attachments, chat));
   if (message.sources?.length) bubble.append(sourceList(message.sources, chat));
   if (message.buttons?.length) about.before(choices(message, chat));
