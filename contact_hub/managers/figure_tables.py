@@ -195,7 +195,7 @@ def _overview(counts: Mapping[str, Any]) -> Table:
         rows.append([told.name, value, FEW if of_few else n, told.meaning])
     return Table(
         "overview",
-        "All together",
+        "Key figures",
         [Column("Figure"), Column("Value", "count"), Column("Of", "count"), Column("What it means")],
         rows,
     )

@@ -79,6 +79,24 @@ def test_charts_are_drawn_from_the_tables_and_the_tables_stay(week: WholeLine, s
     assert "Channel" in Path(taken.value.path()).read_text("utf-8-sig")
 
 
+def test_the_contents_lead_to_every_table_by_keyboard_and_stay_in_sight(week: WholeLine, sit: Sit) -> None:
+    nora = manager(sit)
+    links = nora.page.get_by_role("navigation", name="On this page").get_by_role("link")
+    titles = links.all_inner_texts()
+    assert titles[0] == "Key figures"
+    assert titles == nora.page.locator(".figure h2").all_inner_texts()
+    links.get_by_text("Reports by kind").focus()
+    nora.page.keyboard.press("Enter")
+    heading = nora.page.get_by_role("heading", name="Reports by kind")
+    expect(heading).to_be_in_viewport()
+    expect(links.first).to_be_in_viewport()
+    look(nora.page, "contents")
+    nora.page.keyboard.press("Tab")
+    expect(nora.page.get_by_role("region", name="Reports by kind")).to_be_focused()
+    under = "h => document.elementFromPoint(h.getBoundingClientRect().x + 4, h.getBoundingClientRect().y + 4)"
+    assert heading.evaluate(f"h => ({under})(h) === h"), "the contents do not lie over it"
+
+
 def test_a_manager_judges_a_conversation_by_keyboard_and_then_sees_its_flag(
     week: WholeLine, sit: Sit
 ) -> None:

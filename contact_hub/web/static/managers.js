@@ -39,7 +39,8 @@
       maxBarThickness: 56,
       spanGaps: false,
     }));
-    if (!rows.length || !sets.some((set) => set.data.some((value) => value))) return;
+    // One bar or one point tells nothing that its table does not.
+    if (sets.flatMap((set) => set.data).filter((value) => value).length < 2) return;
     const kinds = [...new Set(sets.map((set) => set.kind))];
     const axes = Object.fromEntries(kinds.map((kind, at) => [kind, {
       position: at === 0 ? "left" : "right",
