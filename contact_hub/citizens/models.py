@@ -91,6 +91,9 @@ class ConversationState(StrEnum):
     CLOSED = "closed"
 
 
+DANGER = 100  # a priority from which on somebody may be hurt
+
+
 class Conversation(Base):
     """The talk that goes on at one address; at most one is open.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, select, true
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.models import Address, Citizen, Conversation
+from contact_hub.citizens.models import DANGER, Address, Citizen, Conversation, ConversationState
 from contact_hub.citizens.sealed import SealedReader, SealedRecord
 from contact_hub.staff.access import UNASSIGNED, Viewer
 from contact_hub.staff.models import Role
@@ -16,8 +16,8 @@ from contact_hub.staff.models import Role
 def visible(viewer: Viewer) -> ColumnElement[bool]:
     """A condition on `Citizen.id`: the citizens this viewer may see, whatever they do with them.
 
-    - agents: with an open conversation in their departments; everybody else only with a reason;
-    - supervisors: with any conversation in their departments, open or closed; else with a reason;
+    - agents: with an open conversation that is theirs to answer; everybody else only with a reason;
+    - supervisors: the same, and with any closed conversation of their departments; else with a reason;
     - records officers and tokens: everybody;
     - managers and admins: nobody;
     - a sealed record: only the people named on it, whatever their role and reason.
@@ -43,17 +43,22 @@ def _by_role(viewer: Viewer) -> ColumnElement[bool]:
 
 
 def _talks_with(viewer: Viewer, *, open_only: bool) -> ColumnElement[bool]:
-    """Whether the citizen has a conversation in one of the viewer's departments."""
+    """Whether the citizen has a conversation that the viewer answers."""
     talks = (
         select(Conversation.id)
         .join(Address, Address.id == Conversation.address_id)
-        .where(
-            Address.citizen_id == Citizen.id,
-            func.coalesce(Conversation.department, UNASSIGNED).in_(sorted(viewer.departments)),
-        )
+        .where(Address.citizen_id == Citizen.id, _answered_by(viewer))
         .correlate(Citizen)
     )
-    return exists(talks.where(Conversation.state != "closed") if open_only else talks)
+    return exists(talks.where(Conversation.state != ConversationState.CLOSED) if open_only else talks)
+
+
+def _answered_by(viewer: Viewer) -> ColumnElement[bool]:
+    """Those of the viewer's departments, and danger as long as it lasts: that is everybody's."""
+    return or_(
+        func.coalesce(Conversation.department, UNASSIGNED).in_(sorted(viewer.departments)),
+        and_(Conversation.priority >= DANGER, Conversation.state != ConversationState.CLOSED),
+    )
 
 
 def _sealed_to(viewer: Viewer) -> ColumnElement[bool]:
@@ -81,4 +86,4 @@ def theirs(viewer: Viewer) -> ColumnElement[bool]:
         return true()
     if viewer.role not in {Role.AGENT, Role.SUPERVISOR}:
         return false()
-    return func.coalesce(Conversation.department, UNASSIGNED).in_(sorted(viewer.departments))
+    return _answered_by(viewer)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
+from contact_hub.citizens.models import DANGER, Address, Citizen, Conversation, ConversationState
 from contact_hub.database import now
 from contact_hub.desk.talk_words import CHANNELS
 from contact_hub.flags import service as flags
@@ -20,7 +20,7 @@ from contact_hub.flags.models import Flag, Level
 from contact_hub.handoff import queue
 from contact_hub.handoff.models import Mention
 from contact_hub.handoff.queue import Alike, Waiting
-from contact_hub.handoff.rules import DANGER, Rules
+from contact_hub.handoff.rules import Rules
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline.reading import first_id_at
 

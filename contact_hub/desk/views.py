@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, or_
 from contact_hub.citizens.models import Address, Conversation
 from contact_hub.database import now
 from contact_hub.desk.lines import Snapshot, Talk
-from contact_hub.handoff.queue import Alike
+from contact_hub.handoff.queue import Alike, in_danger
 from contact_hub.staff.access import Viewer
 
 STEP = 50  # lines more with every "show more"
@@ -47,13 +47,14 @@ class Filters:
 
     @property
     def conditions(self) -> tuple[ColumnElement[bool], ...]:
-        """The same for the reading of the queue."""
-        return tuple(
-            or_(_COLUMNS[name].is_(None), _COLUMNS[name] == "")
+        """The same for the reading of the queue; danger is every department's."""
+        found = {
+            name: or_(_COLUMNS[name].is_(None), _COLUMNS[name] == "")
             if wanted == NONE
             else _COLUMNS[name] == wanted
             for name, wanted in self.chosen.items()
-        )
+        }
+        return tuple(or_(it, in_danger()) if name == "department" else it for name, it in found.items())
 
     def query(self, show: int | None = None) -> str:
         """These filters as they stand in an address."""
@@ -104,7 +105,11 @@ def _counted(alike: Iterable[Alike], chosen: Mapping[str, str]) -> Counted:
     facets: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     for group in alike:
         values = {name: getattr(group, name) or NONE for name in FACETS}
-        refused = [name for name, wanted in chosen.items() if values[name] != wanted]
+        refused = [
+            name
+            for name, wanted in chosen.items()
+            if values[name] != wanted and not (group.danger and name == "department")
+        ]
         waiting += group.count
         found += 0 if refused else group.count
         for name in FACETS:

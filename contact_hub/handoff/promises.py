@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.models import Conversation
+from contact_hub.citizens.models import DANGER, Conversation
 from contact_hub.city import City
 from contact_hub.database import memory_of, now
 from contact_hub.handoff.hours import closing, open_after, open_between
 from contact_hub.handoff.models import Wait
 from contact_hub.handoff.queue import position
-from contact_hub.handoff.rules import DANGER, Rules
+from contact_hub.handoff.rules import Rules
 from contact_hub.staff.models import Role, Staff, StaffSession
 
 MEASURED = 100  # waits that are looked at

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, DateTime, Interval, and_, cast, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
+from contact_hub.citizens.models import DANGER, Address, Citizen, Conversation, ConversationState
 from contact_hub.citizens.scope import theirs, unsealed
 from contact_hub.database import now
-from contact_hub.handoff.rules import DANGER, MOST, PROMISE_LEAD, Rules, turn_at
+from contact_hub.handoff.rules import MOST, PROMISE_LEAD, Rules, turn_at
 from contact_hub.staff.access import SYSTEM, UNASSIGNED, Viewer
 
 AGEING = timedelta(minutes=3)  # of callers that know no city
@@ -127,6 +127,7 @@ class Alike:
     language: str | None
     channel: str
     reason: str | None
+    danger: bool
     count: int
 
 
@@ -134,7 +135,10 @@ async def counted(
     session: AsyncSession, *, viewer: Viewer, rules: Rules | None = None, languages: Collection[str] = ()
 ) -> list[Alike]:
     """How many wait, of those that `waiting` gives to the same viewer."""
-    alike = (Conversation.department, Conversation.language, Address.channel, Conversation.reason)
+    alike = (
+        *(Conversation.department, Conversation.language, Address.channel, Conversation.reason),
+        in_danger(),
+    )
     rows = await session.execute(
         select(*alike, func.count())
         .join(Address, Address.id == Conversation.address_id)
@@ -169,6 +173,8 @@ async def position(
 ) -> int:
     """How many in its department's queue will be answered up to and including this conversation.
 
+    Danger is everybody's and waits only for danger.
+
     `front` is the department that looks after what belongs to none.
     """
     if conversation.waiting_since is None:
@@ -184,8 +190,9 @@ async def position(
         .where(
             Conversation.state == ConversationState.WAITING,
             Conversation.id != conversation.id,
-            office == (own or UNASSIGNED),
-            and_(in_danger(), sooner) if danger else or_(in_danger(), sooner),
+            and_(in_danger(), sooner)
+            if danger
+            else and_(office == (own or UNASSIGNED), or_(in_danger(), sooner)),
         )
     )
     return int(ahead or 0) + 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from contact_hub.citizens.models import DANGER
 from contact_hub.citizens.models import ConversationState as State
 from contact_hub.city import City, CityError
 
@@ -18,9 +19,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.CLOSED: frozenset(),
 }
 
-DANGER = 100  # from here on somebody may be hurt: before everybody else, whoever has waited how long
-
-# Points by why somebody waits. A point is worth the city's `ageing_minutes` of waiting.
+# Points by why somebody waits. A point is worth the city's `ageing_minutes` of waiting; danger comes
+# before everybody else, whoever has waited how long.
 PRIORITY = {
     "self_harm": DANGER,
     "emergency": DANGER,

@@ -16,7 +16,7 @@ from contact_hub.citizens.service import lock_conversation
 from contact_hub.database import new_id, now
 from contact_hub.handoff.models import Ticket, Wait
 from contact_hub.handoff.queue import Waiting, waiting
-from contact_hub.handoff.rules import PRIORITY, check
+from contact_hub.handoff.rules import DANGERS, PRIORITY, check
 from contact_hub.timeline import service as timeline
 
 __all__ = ["Waiting", "waiting"]  # where everybody looks for them
@@ -81,11 +81,16 @@ async def move(
 
 
 def urge(conversation: Conversation, reason: str) -> None:
-    """Let a reason to wait count for a locked conversation, unless it has a graver one."""
+    """Let a reason to wait count for a locked conversation, unless it has a graver one.
+
+    Danger is no matter of the department whose topic was spoken of before.
+    """
     points = PRIORITY.get(reason, 0)
     if conversation.reason is None or points >= PRIORITY.get(conversation.reason, 0):
         conversation.reason = reason
     conversation.priority = max(conversation.priority, points)
+    if reason in DANGERS:
+        conversation.department = None
 
 
 def _owe(

@@ -352,6 +352,28 @@ async def test_what_no_department_has_is_the_first_departments(line: Line, world
     assert (await world.web.get(path, headers=waste)).status_code == 404
 
 
+async def test_danger_is_everybodys_to_see_and_to_answer_as_long_as_it_lasts(
+    line: Line, world: World
+) -> None:
+    path = f"/api/v1/citizens/{world.foreign.ids['citizen']}"
+    sealed = f"/api/v1/citizens/{world.sealed.ids['citizen']}"
+    heads = [(await staff_of(line, name, Role.AGENT, "parks"))[1] for name in ("Ann", "Ben")]
+
+    async def seen() -> list[int]:
+        return [(await world.web.get(path, headers=head)).status_code for head in heads]
+
+    assert await seen() == [404, 404]
+    await line.sql("UPDATE conversation SET state = 'waiting', waiting_since = now(), priority = 100")
+    assert await seen() == [200, 200]
+    assert (await world.web.get(sealed, headers=heads[0])).status_code == 404, "a seal holds in danger too"
+    which = world.foreign.ids["conversation"]
+    reply = f"/api/v1/conversations/{which}/messages"
+    assert (await world.web.post(reply, headers=heads[0], json={"text": "Good day"})).status_code == 202
+    assert await seen() == [200, 200]
+    await line.sql("UPDATE conversation SET state = 'closed', closed_at = now()")
+    assert await seen() == [404, 404]
+
+
 async def test_a_sealed_record_is_seen_by_the_people_named_and_merged_seals_by_those_on_all(
     line: Line, world: World
 ) -> None:
@@ -495,3 +517,5 @@ async def test_a_talk_belongs_to_the_department_whose_matter_was_last_spoken_of(
     script.on_turn = lambda asked: turn({"answer": found("refused", passage())})
     await phone.says("What is love?")
     assert (await phone.conversation()).department == "roads"
+    await phone.says("now there is a gas leak")
+    assert (await phone.conversation()).department is None, "danger is no matter of the last topic"

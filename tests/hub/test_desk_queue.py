@@ -254,6 +254,21 @@ async def test_filters_narrow_what_is_shown_and_say_how_many_there_are(
     assert page.count('class="open"') == 1
 
 
+async def test_no_department_hides_danger(line: Line, web: httpx.AsyncClient) -> None:
+    bin_ = await waits(line, "+15551230001", "the bin again")
+    await waits(line, "+15551230002", "a parking fine", department="parking")
+    danger = await waits(line, "+15551230003", "gas", department=None, reason="emergency", priority=100)
+    _, head = await staff_of(line, "Ana", Role.AGENT, "waste", "parking")
+    told = await lists(web, head, "department=waste")
+    assert told["lists"]["waiting"] == [await id_of(danger), await id_of(bin_)]
+    assert told["found"] == "2 of 3"
+    page = (await web.get("/desk?department=waste", headers=head)).text
+    assert "every department" in page
+    assert "every department" in (await web.get(f"/desk/c/{await id_of(danger)}", headers=head)).text
+    assert (await claim(web, head, danger)).status_code == 200
+    assert (await web.get(f"/desk/c/{await id_of(danger)}", headers=head)).status_code == 200
+
+
 # Taking ----------------------------------------------------------------------------------------------
 
 

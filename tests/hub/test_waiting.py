@@ -15,12 +15,13 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contact_hub.citizens.models import DANGER
 from contact_hub.citizens.models import ConversationState as State
 from contact_hub.city import City, CityError
 from contact_hub.database import new_id, now
 from contact_hub.handoff import hours, queue
 from contact_hub.handoff import service as handoff
-from contact_hub.handoff.rules import DANGER, MOST, Rules, effective, raised, rules_of, turn_at
+from contact_hub.handoff.rules import MOST, Rules, effective, raised, rules_of, turn_at
 from contact_hub.identity import merging
 from contact_hub.journey import by_hand, clock, waiting
 from contact_hub.operations.queue import Lane
