@@ -41,6 +41,7 @@ class Story:
     days_ago: float | None = None
     minutes_ago: float | None = None
     open: bool = False
+    review: Mapping[str, str] = field(default_factory=dict)  # a manager's verdict, and why
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,17 @@ from sqlalchemy import ColumnElement, String, cast, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from contact_hub.citizens.models import Address, Citizen, Proof
+from contact_hub.citizens.models import Address, Citizen, Conversation, Proof
 from contact_hub.citizens.service import DESK
 from contact_hub.city import City
 from contact_hub.database import new_id, now
 from contact_hub.demo.play import Scene
 from contact_hub.demo.script import Script, Story
-from contact_hub.flags.models import DrawnFor, Flag, Review, Verdict
+from contact_hub.flags.models import DrawnFor, Review, Verdict
 from contact_hub.flags.rules import rules_of
 from contact_hub.identity import merging
+from contact_hub.managers import drawing
+from contact_hub.managers.period import beginning
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Origin
 from contact_hub.privacy.erasure import take_away
@@ -77,21 +79,21 @@ async def make(session: AsyncSession, city: City, script: Script, *, site_url: s
         language: cycle([one for one in residents if one.language == language]) for language in script.people
     }
     same: dict[str, _Resident] = {}
-    conversations = 0
+    played: dict[uuid.UUID, Story] = {}
     for story, language in _played(script):
         who = (
             next(turns[language])
             if story.resident is None
             else same.setdefault(story.resident, next(turns[language]))
         )
-        await _play(session, city, story, who, dice, colleagues, next(numbers))
-        conversations += 1
+        talk = await _play(session, city, story, who, dice, colleagues, next(numbers))
+        played[talk.id] = story
     await _join(session, residents, same)
-    await _judge(session, dice)
+    await _judge(session, city, colleagues, played)
     links = {
         name: await staff_service.reset(session, person, site_url) for name, person in colleagues.items()
     }
-    return Made(len(residents), conversations, links)
+    return Made(len(residents), len(played), links)
 
 
 async def remove(session: AsyncSession) -> int:
@@ -225,7 +227,7 @@ async def _play(
     dice: random.Random,
     colleagues: dict[str, Staff],
     number: int,
-) -> None:
+) -> Conversation:
     at = _when(city, story, dice)
     channel = story.channel or dice.choice(_CHANNELS)
     if story.open and channel in who.addresses:
@@ -239,7 +241,7 @@ async def _play(
     holder, rules = dice.choice(agents), rules_of(city)
     scene = Scene(session, city, story, who.citizen, address, who.language, at, colleagues, holder, rules)
     try:
-        await scene.play()
+        return await scene.play()
     except LookupError as missing:
         raise NotNow(
             f"The city has no article '{missing}' yet. Start the line once (make run), then try again."
@@ -271,28 +273,18 @@ async def _join(session: AsyncSession, residents: list[_Resident], same: dict[st
         )
 
 
-async def _judge(session: AsyncSession, dice: random.Random) -> None:
-    """Most flags were looked at by the manager already; a few wait for her."""
-    flags = await session.scalars(
-        select(Flag)
-        .join(Address, Address.id == Flag.address_id)
-        .where(_marked(Address.citizen_id))
-        .order_by(Flag.raised_at)
-    )
-    for flag in flags:
-        judged = flag.raised_at < now() - _DAY and dice.random() < 0.8
-        verdict = Verdict.WRONG if flag.dismissed_at else dice.choices([*Verdict], (8, 1, 1))[0]
-        session.add(
-            Review(
-                id=new_id(),
-                conversation_id=flag.conversation_id,
-                flag_id=flag.id,
-                drawn_for=DrawnFor.DISMISSED if flag.dismissed_at else DrawnFor.SAMPLE,
-                drawn_at=flag.raised_at + timedelta(hours=6),
-                day=flag.raised_at.date(),
-                verdict=verdict if judged else None,
-                judged_by="Nuala Byrne" if judged else None,
-                judged_at=flag.raised_at + timedelta(hours=20) if judged else None,
-            )
-        )
+async def _judge(
+    session: AsyncSession, city: City, colleagues: dict[str, Staff], played: dict[uuid.UUID, Story]
+) -> None:
+    """The manager has judged what was drawn of the week by chance; what came last waits for her."""
+    await drawing.nightly(session, city)
+    judge = next(name for name, person in colleagues.items() if person.role == Role.MANAGER)
+    newest = drawing.due_days(city)[0]
+    drawn = select(Review).where(Review.conversation_id.in_(played), Review.day < newest)
+    for review in await session.scalars(drawn.execution_options(populate_existing=True)):
+        for verdict, why in played[review.conversation_id].review.items():
+            review.verdict, review.why, review.judged_by = Verdict(verdict), why, judge
+            review.blind = review.drawn_for != DrawnFor.DISMISSED
+            review.drawn_at = beginning(review.day + 2 * _DAY, city.zone)
+            review.judged_at = review.drawn_at + timedelta(hours=9)
     await session.flush()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from contact_hub.city import CityError
+from contact_hub.database import now
 from contact_hub.demo import script as scripts
 from contact_hub.demo import week
 from contact_hub.demo.script import Script as Told
 from contact_hub.knowledge.service import ArticleIn, import_articles
+from contact_hub.managers import reviews
+from contact_hub.managers.period import Period
+from contact_hub.staff.access import Viewer
 from contact_hub.staff.models import Role
 from contact_hub.staff.service import make
 from tests.hub.line import Line
@@ -64,13 +70,32 @@ async def test_a_week_of_sixty_residents_fills_every_view(talking: Line, told: T
     assert await talking.count("conversation", "state = 'waiting'") >= 3
     assert await talking.count("conversation", "state = 'agent' AND holder IS NOT NULL") >= 1
     assert await talking.count("merge") == 1
-    assert await talking.count("review", "verdict IS NOT NULL") > 5
     assert await talking.count("review", "verdict IS NULL") > 0
     # Nothing happened in the future, and nothing is waiting to be sent or read.
     assert await talking.count("touchpoint", "recorded_at > now()") == 0
     assert await talking.count("touchpoint", "recorded_at < now() - interval '9 days'") == 0
     assert await talking.count("task") == 0
     assert await talking.unsettled() == 0
+
+
+@pytest.mark.parametrize("hour", [1, 9, 17])
+async def test_enough_was_judged_to_tell_how_right_the_flags_are_and_what_was_missed(
+    talking: Line, told: Told, hour: int
+) -> None:
+    with time_machine.travel(now().replace(hour=hour, minute=30)):
+        async with talking.database.begin() as session:
+            await week.make(session, talking.city, told, site_url=SITE)
+        async with talking.database.begin() as session:
+            period = Period.asked("", "", talking.city.zone, now())
+            nuala = Viewer("staff", "Nuala Byrne", uuid.uuid4(), Role.MANAGER)
+            found = await reviews.findings(session, nuala, period)
+        assert await talking.count("review", "judged_at > :now", now=now()) == 0
+    for share in (found.right, found.missed, found.caught):
+        assert share is not None
+        assert share.n >= 5
+        assert 0 < share.low < share.value < share.high < 1, "believable, not perfect"
+    assert found.blind > 0
+    assert found.to_judge > 0
 
 
 async def test_it_is_not_made_twice_and_goes_without_a_trace(talking: Line, told: Told) -> None:
