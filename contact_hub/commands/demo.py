@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -54,11 +55,16 @@ def demo(
             parts.wakeups.tell("desk")
             await parts.wakeups.flush()
         if as_json:
-            show({"residents": made.residents, "conversations": made.conversations, "links": made.links})
+            show(asdict(made))
             return
         typer.echo(f"{made.residents} invented residents with {made.conversations} conversations.")
-        typer.echo("Choose a password for whoever you want to be (one-time links, good for 24 hours):")
-        for name, link in made.links.items():
-            typer.echo(f"  {name}: {link}")
+        site = parts.settings.site_url
+        typer.echo("Open a link, choose a password, and you are in; each link is good once, for 24 hours.")
+        typer.echo(f"After that, sign in with the name and that password at {site}/staff/login\n")
+        rows = [("NAME", "ROLE", "LINK")]
+        rows += [(name, made.roles[name], link) for name, link in made.links.items()]
+        wide = [2 + max(len(row[at]) for row in rows) for at in (0, 1)]
+        for name, role, link in rows:
+            typer.echo(f"{name:<{wide[0]}}{role:<{wide[1]}}{link}")
 
     run(work)

@@ -51,6 +51,7 @@ class Made:
     residents: int
     conversations: int
     links: dict[str, str]
+    roles: dict[str, str]
 
 
 @dataclass
@@ -93,7 +94,7 @@ async def make(session: AsyncSession, city: City, script: Script, *, site_url: s
     links = {
         name: await staff_service.reset(session, person, site_url) for name, person in colleagues.items()
     }
-    return Made(len(residents), len(played), links)
+    return Made(len(residents), len(played), links, {name: one.role for name, one in colleagues.items()})
 
 
 async def remove(session: AsyncSession) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, axe_violations
 from tests.browser.desk import Clerk, Sit, chatter, sit
@@ -24,12 +24,18 @@ SHOTS = os.environ.get("SCREENSHOTS")  # a folder, for whoever wants to look
 
 
 @pytest.fixture(scope="module")
-def week(line: WholeLine) -> Iterator[WholeLine]:
-    """A line with an invented week on it, which is gone afterwards."""
-    made = line.civicline("demo", "--among-real", "--json")
+def told(line: WholeLine) -> Iterator[str]:
+    """What is said of an invented week, which is gone afterwards."""
+    made = line.civicline("demo", "--among-real")
     assert made.returncode == 0, made.stderr
-    yield line
+    yield made.stdout
     line.civicline("demo", "--remove")
+
+
+@pytest.fixture(scope="module")
+def week(line: WholeLine, told: str) -> WholeLine:
+    """A line with an invented week on it."""
+    return line
 
 
 def look(page: Page, name: str) -> None:
@@ -39,6 +45,22 @@ def look(page: Page, name: str) -> None:
 
 def manager(sit: Sit, **more: Any) -> Clerk:
     return sit("Nora", role="manager", **more)
+
+
+def test_a_link_of_the_demonstration_leads_its_manager_to_what_was_judged(
+    told: str, week: WholeLine, browser: Browser
+) -> None:
+    people = {row[0]: row[1:] for line in told.splitlines() if len(row := re.split("  +", line)) == 3}
+    assert [role for role, _ in people.values()] == ["ROLE", "agent", "agent", "supervisor", "manager"]
+    page = browser.new_page()
+    page.goto(people["Nuala Byrne"][1])
+    page.get_by_label("Password").fill("correct horse battery")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{week.base_url}/managers")
+    page.goto(f"{week.base_url}/managers/reviews")
+    for figure in ("precision", "should have been flagged", "recall"):
+        expect(page.locator("#table-reviews tr", has_text=figure).locator("[data-value]")).to_have_count(4)
+    page.close()
 
 
 @pytest.mark.parametrize(
