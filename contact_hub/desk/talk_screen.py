@@ -51,6 +51,7 @@ class Head:
     state: str
     words: str
     reason: str
+    danger: bool
     department: str
     channel: str
     language: str
@@ -74,7 +75,8 @@ def head_of(here: Here, city: City) -> Head:
     return Head(
         state=talk.state,
         words=words,
-        reason=reason(talk.reason) if waits else "",
+        reason=reason(talk.reason) if waits or danger else "",
+        danger=danger,
         department=departments(city).get(
             talk.department or "", "every department" if danger else "no department yet"
         ),

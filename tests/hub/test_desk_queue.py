@@ -210,6 +210,19 @@ async def test_a_line_says_who_why_since_when_and_by_when(line: Line, web: httpx
     assert "sounds angry" not in (await web.get("/desk", headers=head)).text
 
 
+async def test_danger_stands_before_whatever_else_speaks_for_a_conversation(
+    line: Line, web: httpx.AsyncClient
+) -> None:
+    resident = await waits(line, "+15551230001", "gas", reason="emergency", priority=100)
+    await flag(resident, "unhappy", "sounds angry")
+    _, head = await staff_of(line, "Ana", Role.AGENT, "waste")
+    for path in ("/desk", f"/desk/c/{await id_of(resident)}"):
+        page = (await web.get(path, headers=head)).text
+        assert page.index('<strong class="alarm">emergency</strong>') < page.index("Unhappy")
+    assert (await claim(web, head, resident)).status_code == 200
+    assert '<strong class="alarm">emergency</strong>' in (await web.get("/desk", headers=head)).text
+
+
 async def test_what_residents_write_is_never_markup(line: Line, web: httpx.AsyncClient) -> None:
     resident = await waits(line, "+15551230001", HOSTILE, reason=HOSTILE)
     await line.sql("UPDATE citizen SET name = :n", n=HOSTILE)
