@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, TextClause, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import DANGER, Address, Citizen, Conversation, ConversationState
@@ -20,7 +20,7 @@ from contact_hub.flags.models import Flag, Level
 from contact_hub.handoff import queue
 from contact_hub.handoff.models import Mention
 from contact_hub.handoff.queue import Alike, Waiting
-from contact_hub.handoff.rules import Rules
+from contact_hub.handoff.rules import DANGERS, Rules
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline.reading import first_id_at
 
@@ -61,7 +61,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a resident said last, or what else they sent."""
+    """What a resident said last or what told of danger, or what else they sent."""
 
     text: str
     kind: str
@@ -74,7 +74,7 @@ class Row:
 
     talk: Talk
     name: str
-    last: Words | None
+    words: Words | None
     level: str | None  # of the gravest flag that nobody dismissed
     signals: tuple[str, ...]  # why it was raised, in words
 
@@ -164,10 +164,11 @@ async def rows_of(session: AsyncSession, talks: Sequence[Talk]) -> dict[uuid.UUI
         return {}
     ids = [talk.id for talk in talks]
     people = await _people(session, ids)
-    last = await _last_words(session, ids)
+    words = await _words(session, _LAST, ids)
+    words |= await _words(session, _ALARMING, [talk.id for talk in talks if talk.danger and talk.waits])
     flagged = await _flags(session, ids)
     return {
-        talk.id: Row(talk, people.get(talk.id, ""), last.get(talk.id), *flagged.get(talk.id, (None, ())))
+        talk.id: Row(talk, people.get(talk.id, ""), words.get(talk.id), *flagged.get(talk.id, (None, ())))
         for talk in talks
     }
 
@@ -214,11 +215,27 @@ _LAST = text("""
     ) AS last
 """)
 
+# What the safe words last answered.
+_ALARMING = text("""
+    SELECT c.id, alarm.text, alarm.kind, alarm.language
+    FROM unnest(CAST(:ids AS uuid[])) AS c (id) CROSS JOIN LATERAL (
+        SELECT left(t.text, :longest) AS text, t.kind, t.language
+        FROM touchpoint safe JOIN touchpoint t ON t.id = safe.in_reply_to AND t.id >= :oldest
+        WHERE safe.conversation_id = c.id AND safe.direction = 'out' AND safe.id >= :oldest
+          AND safe.payload->>'say' = ANY(:dangers)
+        ORDER BY safe.id DESC LIMIT 1
+    ) AS alarm
+""").bindparams(dangers=sorted(DANGERS))
 
-async def _last_words(session: AsyncSession, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Words]:
+
+async def _words(
+    session: AsyncSession, query: TextClause, ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, Words]:
+    if not ids:
+        return {}
     opened = await session.scalar(select(func.min(Conversation.opened_at)).where(Conversation.id.in_(ids)))
     oldest = first_id_at((opened or now()) - timedelta(days=1))
-    rows = await session.execute(_LAST, {"ids": list(ids), "oldest": oldest, "longest": LONGEST_WORDS})
+    rows = await session.execute(query, {"ids": list(ids), "oldest": oldest, "longest": LONGEST_WORDS})
     return {row.id: Words(" ".join((row.text or "").split()), row.kind, row.language) for row in rows}
 
 

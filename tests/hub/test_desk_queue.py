@@ -223,6 +223,24 @@ async def test_danger_stands_before_whatever_else_speaks_for_a_conversation(
     assert '<strong class="alarm">emergency</strong>' in (await web.get("/desk", headers=head)).text
 
 
+async def test_who_waits_in_danger_is_shown_with_the_words_that_told_of_it(
+    line: Line, web: httpx.AsyncClient
+) -> None:
+    other = await waits(line, "+15551230002", "the bin again")
+    resident = line.texter("+15551230001")
+    await resident.says("there is a gas leak in Mill Lane")
+    await resident.does(words="please hurry")
+    await line.work()
+    _, head = await staff_of(line, "Ana", Role.AGENT, "waste")
+    rows = (await lists(web, head))["rows"]
+    danger, usual = rows[await id_of(resident)], rows[await id_of(other)]
+    assert ">there is a gas leak in Mill Lane</q>" in danger
+    assert "please hurry" not in danger
+    assert ">the bin again</q>" in usual
+    assert (await claim(web, head, resident)).status_code == 200
+    assert ">please hurry</q>" in (await lists(web, head))["rows"][await id_of(resident)]
+
+
 async def test_what_residents_write_is_never_markup(line: Line, web: httpx.AsyncClient) -> None:
     resident = await waits(line, "+15551230001", HOSTILE, reason=HOSTILE)
     await line.sql("UPDATE citizen SET name = :n", n=HOSTILE)
