@@ -162,6 +162,8 @@ async def _suggested(room: Room, here: Here, q: str) -> Suggested:
     language, typed = language_of(room, here), bool(q.strip())
     if typed:
         return replace(await talk_suggestions.suggest(room, q, language), typed=True)
+    if here.danger:
+        return talk_suggestions.IN_DANGER
     async with room.database.begin() as session:
         q, history = await talk_suggestions.question_of(session, here)
     return await talk_suggestions.suggest(room, q, language, history)

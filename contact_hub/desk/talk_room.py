@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
-from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
+from contact_hub.citizens.models import DANGER, Address, Citizen, Conversation, ConversationState
 from contact_hub.citizens.scope import theirs, visible
 from contact_hub.desk import lines
 from contact_hub.desk.room import Room, Seat
@@ -49,6 +49,11 @@ class Here:
     def open(self) -> bool:
         """Whether it still goes on."""
         return self.conversation.state != ConversationState.CLOSED
+
+    @property
+    def danger(self) -> bool:
+        """Whether somebody may be hurt."""
+        return self.open and self.conversation.priority >= DANGER
 
     @property
     def mine(self) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contact_hub.citizens.models import DANGER, ConversationState
+from contact_hub.citizens.models import ConversationState
 from contact_hub.city import City
 from contact_hub.database import now
 from contact_hub.desk.talk_room import Here
@@ -71,14 +71,13 @@ def head_of(here: Here, city: City) -> Head:
     snoozed = talk.snoozed_until if talk.snoozed_until and talk.snoozed_until > moment else None
     waits = talk.state == ConversationState.WAITING
     promised = talk.promised_at if waits else None
-    danger = talk.priority >= DANGER and here.open
     return Head(
         state=talk.state,
         words=words,
-        reason=reason(talk.reason) if waits or danger else "",
-        danger=danger,
+        reason=reason(talk.reason) if waits or here.danger else "",
+        danger=here.danger,
         department=departments(city).get(
-            talk.department or "", "every department" if danger else "no department yet"
+            talk.department or "", "every department" if here.danger else "no department yet"
         ),
         channel=CHANNELS.get(here.address.channel, here.address.channel),
         language=language_name(city, talk.language or here.citizen.language),

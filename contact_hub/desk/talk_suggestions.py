@@ -53,6 +53,9 @@ class Suggested:
     typed: bool = False  # somebody looks for something: news do not take it from their screen
 
 
+IN_DANGER = Suggested("", trouble="Somebody may be in danger: nothing is suggested unless you look for it.")
+
+
 async def question_of(session: AsyncSession, here: Here) -> tuple[str, list[dict[str, str]]]:
     """The resident's last question in a conversation and what was said before it, private numbers masked."""
     said = (

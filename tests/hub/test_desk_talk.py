@@ -88,6 +88,19 @@ async def beside(resident: Resident) -> tuple[Panel, int]:
     return side, len(asked)
 
 
+async def test_beside_danger_nothing_is_suggested_unless_it_is_looked_for(
+    line: Line, resident: Resident, ada: Colleague
+) -> None:
+    path = f"{await path_of(resident)}/suggestions"
+    away = "The knowledge base does not answer"
+    assert away in (await ada.get(path)).text
+    await resident.says("there is a gas leak")
+    told = (await ada.get(path)).text
+    assert "Somebody may be in danger: nothing is suggested" in told
+    assert SAID not in told
+    assert away in (await ada.get(f"{path}?q=gas+leaks")).text
+
+
 async def test_the_side_asks_as_often_for_many_addresses_and_likenesses_as_for_one(
     line: Line, resident: Resident
 ) -> None:
