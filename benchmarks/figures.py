@@ -14,7 +14,6 @@ import asyncio
 import json
 import shutil
 import statistics
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -24,14 +23,13 @@ from zoneinfo import ZoneInfo
 import psycopg
 from sqlalchemy import text
 
-from benchmarks.timeline.__main__ import OPTIONS
+from benchmarks.cities import OPTIONS, city_of
 from contact_hub.database import Database, now
 from contact_hub.managers import figures
 from contact_hub.managers.figures import By
 from contact_hub.managers.long_run import long_run
 from contact_hub.managers.period import Period
-from contact_hub.operations import migrate, postgres
-from contact_hub.settings import libpq_url
+from contact_hub.operations import postgres
 from contact_hub.staff.access import SYSTEM
 
 FOLDER = Path("var/benchmark-figures")
@@ -52,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     server = postgres.start(FOLDER, options=OPTIONS)
     try:
-        url = city_of(server, arguments.conversations)
+        url = city_of(server, arguments.conversations, _make)
         result = asyncio.run(_measure(url, arguments.by, plans=arguments.plans))
     finally:
         server.stop()
@@ -65,27 +63,17 @@ def main() -> None:
         print(f"{days}: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in took.items()))
 
 
-def city_of(server: postgres.Postgres, conversations: int) -> str:
-    """A city of this size, made unless an earlier run left it."""
-    url = server.create_database(f"city_{conversations}")
-    with psycopg.connect(libpq_url(url), autocommit=True) as connection:
-        made = connection.execute("SELECT to_regclass('made')").fetchone()
-        migrate.upgrade(url)
-        if made is None or made[0] is None:
-            began = time.monotonic()
-            connection.execute("SET session_replication_role = replica")  # foreign keys hold by construction
-            connection.execute(
-                "SELECT ensure_touchpoint_partition((date_trunc('month', now())"
-                " - make_interval(months => m))::date) FROM generate_series(0, 5) AS m"
-            )
-            cursor = psycopg.ClientCursor(connection)  # making a table from a query takes no parameters
-            for statement in _MAKING:
-                wanted = {"talks": conversations, "people": conversations // 3}
-                cursor.execute(statement.replace(" % ", " %% "), wanted)
-            connection.execute("VACUUM (ANALYZE)")
-            connection.execute("CREATE TABLE made ()")
-            print(f"{conversations} conversations in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    return url
+def _make(connection: psycopg.Connection, conversations: int) -> None:
+    connection.execute("SET session_replication_role = replica")  # foreign keys hold by construction
+    connection.execute(
+        "SELECT ensure_touchpoint_partition((date_trunc('month', now())"
+        " - make_interval(months => m))::date) FROM generate_series(0, 5) AS m"
+    )
+    cursor = psycopg.ClientCursor(connection)  # making a table from a query takes no parameters
+    for statement in _MAKING:
+        wanted = {"talks": conversations, "people": conversations // 3}
+        cursor.execute(statement.replace(" % ", " %% "), wanted)
+    connection.execute("VACUUM (ANALYZE)")
 
 
 async def _measure(url: str, by: By, *, plans: bool) -> dict[str, dict[str, float]]:

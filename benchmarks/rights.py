@@ -21,8 +21,9 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.cities import OPTIONS, city_of
 from benchmarks.timeline import data
-from benchmarks.timeline.__main__ import FOLDER, OPTIONS, city_of
+from benchmarks.timeline.__main__ import FOLDER
 from contact_hub.city import load_city
 from contact_hub.database import Database
 from contact_hub.operations import postgres
@@ -45,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     server = postgres.start(FOLDER, options=OPTIONS)
     try:
-        url = city_of(server, arguments.touchpoints)
+        url = city_of(server, arguments.touchpoints, data.make)
         with psycopg.connect(libpq_url(server.create_database("postgres")), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {COPY}")
             template = f"city_{arguments.touchpoints}"

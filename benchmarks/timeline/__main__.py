@@ -15,7 +15,6 @@ import json
 import random
 import shutil
 import statistics
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -23,16 +22,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from benchmarks.cities import OPTIONS, city_of
 from benchmarks.timeline import data, plans
 from contact_hub.database import Database
-from contact_hub.operations import migrate, postgres
+from contact_hub.operations import postgres
 from contact_hub.search.service import Order, people, search
 from contact_hub.search.walking import Filters
-from contact_hub.settings import libpq_url
 from contact_hub.staff.access import SYSTEM, Viewer
 from contact_hub.staff.models import Role
 from contact_hub.timeline.reading import Wanted, first_id_at, page
@@ -40,15 +38,6 @@ from contact_hub.timeline.reading import Wanted, first_id_at, page
 FOLDER = Path("var/benchmark-timeline")
 SMALL = 10_000
 WARM = 20
-# Made data need not outlive a power cut; reading, which is what is measured, is the same.
-OPTIONS = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "1GB",
-    "maintenance_work_mem": "512MB",
-    "max_wal_size": "4GB",
-    "autovacuum": "off",
-}
 
 Work = Callable[[AsyncSession], Awaitable[object]]
 ALONE = Viewer("staff", "an agent of one department", uuid.uuid4(), Role.AGENT, frozenset({"waste"}))
@@ -72,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     server = postgres.start(FOLDER, options=OPTIONS)
     try:
-        urls = {size: city_of(server, size) for size in (SMALL, arguments.touchpoints)}
+        urls = {size: city_of(server, size, data.make) for size in (SMALL, arguments.touchpoints)}
         result = asyncio.run(_measure(urls, arguments.rounds, arguments.only))
         if arguments.plans is not None:
             arguments.plans.write_text(
@@ -88,20 +77,6 @@ def main() -> None:
         name: {p: round(large[name][p] / small[name][p], 2) for p in ("p50_ms", "p95_ms")} for name in large
     }
     _print(result, as_json=arguments.json)
-
-
-def city_of(server: postgres.Postgres, touchpoints: int) -> str:
-    """A city of this size, made unless an earlier run left it."""
-    url = server.create_database(f"city_{touchpoints}")
-    with psycopg.connect(libpq_url(url), autocommit=True) as connection:
-        made = connection.execute("SELECT to_regclass('made')").fetchone()
-        migrate.upgrade(url)
-        if made is None or made[0] is None:
-            began = time.monotonic()
-            data.make(connection, touchpoints)
-            connection.execute("CREATE TABLE made ()")
-            print(f"{touchpoints} touchpoints in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    return url
 
 
 async def _measure(urls: dict[int, str], rounds: int, only: str) -> dict[str, Any]:

@@ -73,5 +73,6 @@ def _asked() -> Iterator[tuple[str, str, dict[str, Any]]]:
         ("A month long ago: a common word among rare events", "'pleas'", notes, (old, older)),
     ):
         query = Walk(cast(literal(words), TSQUERY), {}, filters, visible(SYSTEM)).stretch(*stretch, 21)
-        compiled = query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        compiled = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         yield title, str(compiled).replace(":", r"\:"), {}

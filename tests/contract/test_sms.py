@@ -73,7 +73,7 @@ class Hub:
         self.seen_credentials: list[str] = []
         self.down = 0
 
-    def told(self, provider_id: str) -> list[Receipt]:
+    def told(self, provider_id: str | None) -> list[Receipt]:
         """What came of one message; an earlier story's callbacks may still be on their way."""
         return [receipt for receipt in self.receipts if receipt.provider_id == provider_id]
 

@@ -199,6 +199,16 @@ async def test_a_sealed_record_is_never_drawn(talking: Line, ended: Any) -> None
 # Judging ---------------------------------------------------------------------------------------------
 
 
+async def two_managers(line: Line, browsers: Browsers) -> list[httpx.AsyncClient]:
+    """Nora Ek and Pat Roe, signed in."""
+    people = []
+    for name in ("Nora Ek", "Pat Roe"):
+        await hire(line, name, Role.MANAGER)
+        people.append(browsers())
+        await sign_in(people[-1], name)
+    return people
+
+
 async def test_a_judge_sees_the_words_masked_and_no_flag_until_they_have_spoken(
     line: Line, talking: Line, ended: Any, browser: httpx.AsyncClient
 ) -> None:
@@ -259,12 +269,7 @@ async def test_whoever_saw_the_flag_is_not_blind_whatever_their_browser_says(
     await draw(talking)
     (row,) = await under_review(talking)
     path = f"/managers/reviews/{row.id}"
-    people = {}
-    for name in ("Nora Ek", "Pat Roe"):
-        await hire(line, name, Role.MANAGER)
-        people[name] = browsers()
-        await sign_in(people[name], name)
-    nora, pat = people.values()
+    nora, pat = await two_managers(line, browsers)
     await nora.get(f"{path}?flag=shown")
     assert "read as dissatisfied" in (await nora.get(path)).text, "what was seen is not hidden again"
     assert "read as dissatisfied" not in (await pat.get(path)).text, "somebody else has not seen it"
@@ -306,12 +311,7 @@ async def test_what_staff_wrote_about_a_resident_is_masked_for_whoever_judges(
     await draw(talking)
     (row,) = await under_review(talking)
     path = f"/managers/reviews/{row.id}"
-    people = {}
-    for name in ("Nora Ek", "Pat Roe"):
-        await hire(line, name, Role.MANAGER)
-        people[name] = browsers()
-        await sign_in(people[name], name)
-    nora, pat = people.values()
+    nora, pat = await two_managers(line, browsers)
     # Beside the flag, below the message that is its evidence, and in why it was dismissed.
     assert (await nora.get(f"{path}?flag=shown")).text.count("[phone]") == 3
     await nora.post(path, data={"unhappy": "yes", "why": f"Wrote from {mail}, see {number}"})
