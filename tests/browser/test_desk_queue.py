@@ -190,6 +190,23 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
+def folded_away(page: Page) -> None:
+    """A phone shows the queue first; menu and filters unfold by keyboard."""
+    waiting = page.locator("#waiting-heading").bounding_box()
+    assert waiting is not None
+    assert waiting["y"] < 200
+    for words, inside in (
+        ("Menu", page.get_by_role("link", name="Mentions")),
+        ("Narrow the queue", page.get_by_label("Channel")),
+    ):
+        expect(inside).to_be_hidden()
+        page.locator("summary").filter(has_text=words).focus()
+        page.keyboard.press("Enter")
+        expect(inside).to_be_visible()
+        assert axe_violations(page) == []
+        assert fits(page)
+
+
 @pytest.mark.parametrize(
     ("size", "scheme"),
     [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")],
@@ -207,6 +224,10 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(
     settled(ada.page)
     assert axe_violations(ada.page) == []
     assert fits(ada.page)
+    if size is PHONE:
+        folded_away(ada.page)
+    expect(ada.page.get_by_role("link", name="Mentions")).to_be_visible()
+    expect(ada.page.get_by_label("Channel")).to_be_visible()
     ada.page.locator(f"#t-{talk}").get_by_role("button").click()
     expect(ada.page.locator(f"#mine #t-{talk}")).to_be_visible()
     settled(ada.page)

@@ -77,6 +77,12 @@ document.addEventListener("keydown", (event) => {
   if (does && does(event) !== false) event.preventDefault();
 });
 
+// What a wide screen shows unfolded -----------------------------------------------------------------
+
+if (!CSS.supports("selector(::details-content)") && matchMedia("(min-width: 40.01rem)").matches) {
+  for (const fold of document.querySelectorAll(".unfolds")) fold.open = true;
+}
+
 // htmx ----------------------------------------------------------------------------------------------
 
 document.addEventListener("htmx:config:request", (event) => {
