@@ -250,6 +250,32 @@ def test_an_arabic_resident_is_read_from_right_to_left_and_answered_in_arabic(
     expect(ada.field).to_have_css("direction", "rtl")
 
 
+@pytest.mark.parametrize("touch", [False, True], ids=["pointer", "touch"])
+def test_removing_a_message_is_out_of_the_way_and_within_reach(
+    line: WholeLine, sit: Sit, touch: bool
+) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada", viewport=PHONE if touch else DESKTOP, has_touch=touch, is_mobile=touch)
+    ada.opens(talk)
+    said = ada.lines.filter(has_text="I want to talk to a person please").first
+    more = said.locator(".remove > summary")
+    button = said.get_by_role("button", name="Remove for good")
+    expect(button).to_be_hidden()
+    if touch:
+        expect(more).to_have_css("opacity", "1")
+        more.tap()
+    else:
+        expect(more).to_have_css("opacity", "0")
+        said.hover()
+        expect(more).to_have_css("opacity", "1")
+        ada.page.locator("h1").hover()
+        expect(more).to_have_css("opacity", "0")
+        more.focus()
+        expect(more).to_have_css("opacity", "1")
+        ada.page.keyboard.press("Enter")
+    expect(button).to_be_visible()
+
+
 def every_state(page: Page) -> list[str]:
     """What axe says of the screen as it is taken, acted on, written in and refused."""
     found: list[str] = []
