@@ -79,8 +79,13 @@ def _questions(routes: APIRouter, database: Database, guard: Guard, city: City, 
         return go(f"/managers/drafts/{draft_id}")
 
 
-def _page(
-    who: Visitor, city: City, draft: DraftArticle, written: Written | None = None, **words: Any
+async def _page(
+    session: AsyncSession,
+    who: Visitor,
+    city: City,
+    draft: DraftArticle,
+    written: Written | None = None,
+    **words: Any,
 ) -> Response:
     status = words.pop("status", 200)
     shown = written or Written(
@@ -92,6 +97,7 @@ def _page(
         HERE,
         status=status,
         draft=draft,
+        asked=(await questions.about(session, draft)).shown,
         written=shown,
         preview=rendered(shown.text),
         mine=draft.written_by == who.viewer.name,
@@ -114,7 +120,7 @@ def _writing(routes: APIRouter, database: Database, guard: Guard, city: City) ->
         who = await visitor(guard, request, Action.WRITE)
         async with database.begin() as session:
             draft = await draft_of(session, which)
-        return _page(who, city, draft, done=DONE.get(done, ""))
+            return await _page(session, who, city, draft, done=DONE.get(done, ""))
 
     @routes.post("/drafts/{which}")
     async def write(
@@ -139,7 +145,7 @@ def _writing(routes: APIRouter, database: Database, guard: Guard, city: City) ->
         except CannotWrite as cannot:
             async with database.begin() as session:
                 draft = await draft_of(session, which)
-            return _page(who, city, draft, written, status=422, wrong=str(cannot))
+                return await _page(session, who, city, draft, written, status=422, wrong=str(cannot))
         return go(f"/managers/drafts/{which}?done={'review' if then == 'review' else 'saved'}")
 
 
@@ -147,7 +153,7 @@ def _publishing(routes: APIRouter, database: Database, guard: Guard, city: City,
     async def refused(who: Visitor, which: uuid.UUID, why: Exception, status: int) -> Response:
         async with database.begin() as session:
             draft = there(await drafts.locked(session, which), _WHAT)
-        return _page(who, city, draft, status=status, wrong=str(why))
+            return await _page(session, who, city, draft, status=status, wrong=str(why))
 
     async def moved(request: Request, which: uuid.UUID, to: DraftState) -> Response:
         who = await visitor(guard, request, Action.WRITE)

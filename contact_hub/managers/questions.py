@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from contact_hub.city import City
 from contact_hub.knowledge import drafts
 from contact_hub.knowledge.drafts import LONGEST_TITLE, Written
+from contact_hub.knowledge.models import DraftArticle
 from contact_hub.privacy import improvement
 from contact_hub.privacy.improvement import Unanswered
 
@@ -49,6 +50,12 @@ async def open_questions(session: AsyncSession) -> list[Unanswered]:
     taken = await drafts.taken(session)
     found = await improvement.unanswered(session, limit=MOST_QUESTIONS)
     return [question for question in found if question.id not in taken and question.question.strip()]
+
+
+async def about(session: AsyncSession, draft: DraftArticle) -> Group:
+    """The questions an article is to answer, as far as those who asked agree today."""
+    answers = [uuid.UUID(answer) for answer in draft.answers]
+    return Group(tuple(await improvement.unanswered(session, limit=MOST_QUESTIONS, among=answers)))
 
 
 async def grouped(brain: Grouping, questions: Sequence[Unanswered]) -> list[Group]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import Address, Citizen
@@ -28,8 +29,12 @@ class Unanswered:
     asked_at: datetime
 
 
-async def unanswered(session: AsyncSession, limit: int = 100) -> list[Unanswered]:
+async def unanswered(
+    session: AsyncSession, limit: int = 100, *, among: Collection[uuid.UUID] | None = None
+) -> list[Unanswered]:
     """Questions that were refused or badly answered, newest first, of citizens who agree today.
+
+    With `among` only those to these answers.
 
     Whoever withdraws is missing from the next list. Masked once more, in case the masks have learned.
     """
@@ -38,7 +43,11 @@ async def unanswered(session: AsyncSession, limit: int = 100) -> list[Unanswered
         .join(Touchpoint, Touchpoint.id == Answer.question_id)
         .join(Address, Address.id == Touchpoint.address_id)
         .join(Citizen, Citizen.id == Address.citizen_id)
-        .where(or_(Answer.outcome == "refused", Answer.helpful.is_(False)), permits(Purpose.IMPROVEMENT))
+        .where(
+            or_(Answer.outcome == "refused", Answer.helpful.is_(False)),
+            permits(Purpose.IMPROVEMENT),
+            true() if among is None else Answer.id.in_(among),
+        )
         .order_by(Answer.id.desc())
         .limit(limit)
     )

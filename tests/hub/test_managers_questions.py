@@ -206,6 +206,8 @@ async def test_two_clicks_hand_an_article_in_and_another_person_publishes_it(
     refused = await nora.post(f"{where}/publish")
     assert refused.status_code == 422 and "Somebody else" in refused.text
     shown = (await sam.get(where)).text
+    assert "May I fly a drone in the park?" in shown, "what was asked stands beside what is answered"
+    assert shown.index('id="publish"') < shown.index('id="write"'), "who reviews reads first"
     assert "<strong>small</strong>" in shown and 'href="https://www.larkhaven.example/parks"' in shown
     done = await sam.post(f"{where}/publish")
     assert done.headers["location"] == "/managers/questions?done=published"
