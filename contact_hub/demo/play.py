@@ -181,7 +181,7 @@ class Scene:
         }
         self._answer("answered", 0.9, number, [found])
         self.conversation.department = self.city.department_for(name)
-        quote = passage.text.strip().split("\n\n")[0][:400]
+        quote = article.text.strip().split("\n\n")[0][:400]
         await self._out(
             "bot",
             f"{quote}\n\n{self.city.say('did_this_help', self.language)}",

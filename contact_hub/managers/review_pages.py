@@ -22,6 +22,7 @@ from contact_hub.staff.look import go
 
 HERE = "/managers/reviews"
 MORE = 20
+LATELY = 20  # judged ones that are listed
 ANSWERS = {
     "yes": "Yes, somebody should have",
     "no": "No, there was no need",
@@ -47,7 +48,7 @@ def _list(routes: APIRouter, database: Database, guard: Guard, city: City) -> No
             found = await reviews.findings(session, who.viewer, period)
             chance = await reviews.items(session, who.viewer, reviews.waiting(drawn_by_chance=True))
             dismissed = await reviews.items(session, who.viewer, reviews.waiting(drawn_by_chance=False))
-            judged = await reviews.items(session, who.viewer, reviews.judged())
+            judged = await reviews.items(session, who.viewer, reviews.judged(), LATELY)
         return page(
             "reviews.html",
             who,

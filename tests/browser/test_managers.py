@@ -144,6 +144,9 @@ def test_a_manager_judges_a_conversation_by_keyboard_and_then_sees_its_flag(
     expect(nora.page.get_by_text(re.compile(f"says {nora.name}"))).to_be_visible()
     expect(nora.page.get_by_role("heading", name=re.compile("^(The flag|No flag)$"))).to_be_visible()
     look(nora.page, "review-after")
+    nora.page.get_by_role("link", name="Judge the next conversation").focus()
+    nora.page.keyboard.press("Enter")
+    expect(nora.page.get_by_role("heading", name="Your verdict")).to_be_visible()
 
 
 def test_a_question_becomes_an_article_that_the_bot_answers_from(week: WholeLine, sit: Sit) -> None:

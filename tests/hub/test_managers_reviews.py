@@ -232,6 +232,8 @@ async def test_a_judge_sees_the_words_masked_and_no_flag_until_they_have_spoken(
     assert done.headers["location"] == path
     after = (await browser.get(path)).text
     assert "0.81" in after and "read as dissatisfied" in after and "before the flag was shown" in after
+    for page in (after, (await browser.get("/managers/reviews")).text):
+        assert "the flag was right" in page.lower()
     (row,) = await under_review(talking)
     assert (row.verdict, row.why, row.judged_by, row.blind) == ("right", "Plainly angry.", "Nora Ek", True)
     citizen = (await resident.place()).citizen_id
