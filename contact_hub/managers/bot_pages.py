@@ -19,7 +19,9 @@ from contact_hub.staff.look import go
 HERE = "/managers/bot"
 DONE = {
     "off": "The bot is off from the next message on. The reason is in the audit.",
+    "topic-off": "The bot gives no answer about that from the next message on. The reason is in the audit.",
     "on": "The bot answers again. The reason is in the audit.",
+    "topic-on": "The bot answers about that again. The reason is in the audit.",
 }
 
 
@@ -55,7 +57,7 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
                 await switch.turn_off(session, who.viewer, topic or None, reason, topics=city.topics)
         except switch.CannotSwitch as refused:
             return await shown(who, status=422, wrong=str(refused), chosen=topic, reason=reason)
-        return go(f"{HERE}?done=off")
+        return go(f"{HERE}?done={'topic-off' if topic else 'off'}")
 
     @routes.post("/bot/on")
     async def on(
@@ -67,7 +69,7 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
                 await switch.turn_on(session, who.viewer, topic or None, reason)
         except switch.CannotSwitch as refused:
             return await shown(who, status=422, wrong=str(refused))
-        return go(f"{HERE}?done=on")
+        return go(f"{HERE}?done={'topic-on' if topic else 'on'}")
 
 
 def _row(city: City, span: BotSwitch) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import xlsxwriter
 
-from contact_hub.managers.tables import Figure, Table, plain
+from contact_hub.managers.tables import Cell, Figure, Kind, Table, plain
 
 # What spreadsheets take for the beginning of a formula, in their narrow and their wide form, and what
 # some of them skip before they look (OWASP, CSV injection).
@@ -21,6 +21,13 @@ MIMES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "json": "application/json",
 }
+_NUMBERS: Mapping[Kind, str] = {
+    "text": "General",
+    "count": "#,##0",
+    "share": "0.0%",
+    "minutes": "0.00",
+    "score": "0.00",
+}
 
 
 def harmless(words: str) -> str:
@@ -29,13 +36,26 @@ def harmless(words: str) -> str:
     return f"'{words}" if _FORMULA.match(words) else words
 
 
+def _heads(table: Table) -> list[str]:
+    """The names of the columns, with the unit that a number alone does not tell."""
+    return [
+        f"{column.name}, minutes" if column.kind == "minutes" else column.name for column in table.columns
+    ]
+
+
+def _name(row: Sequence[Cell]) -> str | int | float | None:
+    """The first cell of a row, with the unit where one of its figures has its own."""
+    lasts = any(isinstance(cell, Figure) and cell.kind == "minutes" for cell in row)
+    return f"{plain(row[0])}, minutes" if lasts else plain(row[0])
+
+
 def as_csv(table: Table, period: str) -> bytes:
     """RFC 4180 with a byte order mark, so that spreadsheets read it as UTF-8; numbers are plain numbers."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([harmless(column.name) for column in table.columns])
+    writer.writerow([harmless(head) for head in _heads(table)])
     for row in table.rows:
-        cells = [plain(cell) for cell in row]
+        cells = [_name(row), *map(plain, row[1:])]
         writer.writerow([harmless(cell) if isinstance(cell, str) else cell for cell in cells])
     return b"\xef\xbb\xbf" + out.getvalue().encode()
 
@@ -51,19 +71,19 @@ def as_xlsx(table: Table, period: str) -> bytes:
     }
     with xlsxwriter.Workbook(out, options) as book:
         sheet = book.add_worksheet(re.sub(r"[\[\]:*?/\\']", " ", table.title)[:31])
-        bold, share = book.add_format({"bold": True}), book.add_format({"num_format": "0.0%"})
-        other = book.add_format({"num_format": "0.##"})
+        bold = book.add_format({"bold": True})
+        numbers = {kind: book.add_format({"num_format": words}) for kind, words in _NUMBERS.items()}
         sheet.write_string(0, 0, f"{table.title}, {period}", bold)
-        for at, column in enumerate(table.columns):
-            sheet.write_string(1, at, column.name, bold)
+        for at, head in enumerate(_heads(table)):
+            sheet.write_string(1, at, head, bold)
         for line, row in enumerate(table.rows, start=2):
             for at, cell in enumerate(row):
-                value = plain(cell)
+                value = plain(cell) if at else _name(row)
                 kind = cell.kind if isinstance(cell, Figure) else table.columns[at].kind
                 if isinstance(value, str):
                     sheet.write_string(line, at, value.replace("\x00", ""))
                 elif value is not None:
-                    sheet.write_number(line, at, value, share if kind == "share" else other)
+                    sheet.write_number(line, at, value, numbers[kind])
         sheet.freeze_panes(2, 1)
         sheet.autofit()
     return out.getvalue()

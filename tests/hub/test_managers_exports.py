@@ -116,6 +116,21 @@ def test_plain_words_and_numbers_stay_as_they_are() -> None:
     assert b"\r\n" in as_csv(made, "2026")
 
 
+def test_a_file_says_in_what_its_durations_are_and_a_spreadsheet_shows_each_number_as_what_it_is() -> None:
+    heads = [Column("Figure"), Column("Value", "count"), Column("First word after", "minutes")]
+    rows: list[list[Cell]] = [["Conversations", 79, 12.4], ["Resolved after", Figure(0.5, "minutes"), None]]
+    made = Table("overview", "Key figures", heads, rows)
+    assert read_csv(as_csv(made, "2026")) == [
+        ["Figure", "Value", "First word after, minutes"],
+        ["Conversations", "79", "12.4"],
+        ["Resolved after, minutes", "0.5", ""],
+    ]
+    with zipfile.ZipFile(io.BytesIO(as_xlsx(made, "2026"))) as book:
+        words, styles = (book.read(f"xl/{part}.xml").decode() for part in ("sharedStrings", "styles"))
+    assert "First word after, minutes" in words and "Resolved after, minutes" in words
+    assert "0.##" not in styles, "which shows 79 as '79.'"
+
+
 @pytest.mark.parametrize("kind", ["csv", "xlsx", "json"])
 async def test_every_table_of_the_page_can_be_taken_along(
     line: Line, browser: httpx.AsyncClient, kind: str
