@@ -17,6 +17,13 @@ from contact_hub.staff.look import go, needs, page, sign_in_first
 from contact_hub.staff.models import Role, Staff
 from contact_hub.staff.sessions import SignedIn
 
+ROLES = {
+    Role.AGENT: "answers residents at the desk",
+    Role.SUPERVISOR: "the same, assigns, reviews flags, sees figures, writes articles",
+    Role.MANAGER: "figures, reviews, articles, the bot's switch; no resident's record",
+    Role.RECORDS: "exports, erasures, holds, seals, the audit",
+    Role.ADMIN: "staff accounts and tokens; no resident's record",
+}
 DONE = {
     "changed": "The change is saved.",
     "disable": "The account is disabled and signed out everywhere.",
@@ -49,14 +56,15 @@ async def _everybody(
 ) -> Response:
     async with database.begin() as session:
         people = await service.everybody(session)
+    names = _departments(city)
     return page(
         "people.html",
         status=status,
         me=me,
         wrong=wrong,
         done=done,
-        roles=[str(role) for role in Role],
-        departments=list(_departments(city).items()),
+        roles=ROLES.items(),
+        departments=names.items(),
         languages=[(code, city.say(f"language_{code}", "en")) for code in city.languages],
         people=[
             {
@@ -64,6 +72,9 @@ async def _everybody(
                 "name": person.name,
                 "role": person.role,
                 "departments": person.departments,
+                "where": ["all departments"]
+                if names.keys() <= set(person.departments)
+                else [names.get(key, key) for key in person.departments],
                 "languages": person.languages,
                 "disabled": person.disabled_at is not None,
                 "totp": person.totp_since is not None,

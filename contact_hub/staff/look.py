@@ -17,6 +17,12 @@ from contact_hub.web.templates import environment_of
 
 _environment = environment_of(Path(__file__).parent / "templates")
 _LONGEST_PATH = 500
+_WORK = (
+    (Action.QUEUE, "/desk"),
+    (Action.COUNT, "/managers"),
+    (Action.SEAL, "/desk/seals"),
+    (Action.STAFF, "/staff/people"),
+)
 _OURS = ("/staff", "/desk", "/managers", "/docs")  # where somebody may want to go on after signing in
 
 
@@ -55,8 +61,7 @@ def landing(path: str, role: str) -> str:
     """Where somebody goes on after signing in: where they wished to, else where their work is."""
     if path:
         return onward(path)
-    may = ALLOWED[Role(role)]
-    return "/desk" if Action.QUEUE in may else "/managers" if Action.COUNT in may else "/staff"
+    return next((place for action, place in _WORK if action in ALLOWED[Role(role)]), "/staff")
 
 
 def sign_in_first(path: str) -> HTTPException:

@@ -77,7 +77,7 @@ def _home(routes: APIRouter, database: Database, guard: Guard, city: City, me_in
                 {
                     "id": one.id,
                     "this": one.id == me.session.id,
-                    "browser": one.browser or "unknown",
+                    "browser": sessions.called(one.browser),
                     "network": one.network,
                     "since": city.moment(one.created_at, "en"),
                     "last": city.moment(one.last_seen_at, "en"),

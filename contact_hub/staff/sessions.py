@@ -37,6 +37,21 @@ class SignedIn:
     staff: Staff
 
 
+# Whose name stands in a browser's own description, those first that carry the names of others as well.
+_BROWSERS = ("Edg", "OPR", "Firefox", "Chrome", "Safari")
+_SYSTEMS = ("Windows", "Android", "iPhone", "iPad", "Mac OS X", "Linux")
+_NAMES = {"Edg": "Edge", "OPR": "Opera", "Mac OS X": "Mac"}
+
+
+def called(browser: str) -> str:
+    """A browser as people call it; one that is not known by its own words."""
+    which = next((name for name in _BROWSERS if f"{name}/" in browser), None)
+    system = next((name for name in _SYSTEMS if name in browser), None)
+    if which is None or system is None:
+        return browser or "unknown"
+    return f"{_NAMES.get(which, which)} on {_NAMES.get(system, system)}"
+
+
 async def begin(session: AsyncSession, staff: Staff, browser: Browser, *, second_step: bool = False) -> str:
     """Sign a person in; returns the cookie's secret."""
     secret = secrets.token_urlsafe(32)

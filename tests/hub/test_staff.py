@@ -14,7 +14,7 @@ import pyotp
 import pytest
 
 from contact_hub.audit.checking import verify
-from contact_hub.staff import passwords, service, throttle
+from contact_hub.staff import passwords, service, sessions, throttle
 from contact_hub.staff.models import Role
 from tests.hub.conftest import PUBLIC_URL
 from tests.hub.line import Line
@@ -94,7 +94,7 @@ async def test_an_invitation_works_once(line: Line, browser: httpx.AsyncClient) 
     assert (await browser.post("/staff/welcome", data={**form, "password": "short"})).status_code == 422
     assert (await browser.post("/staff/welcome", data={**form, "name": "x"})).status_code == 422
     joined = await browser.post("/staff/welcome", data=form)
-    assert (joined.status_code, joined.headers["location"]) == (303, "/staff")
+    assert (joined.status_code, joined.headers["location"]) == (303, "/staff/people")
     assert await is_in(browser), "who has just chosen a password is not asked for it again"
     assert await line.one("SELECT action FROM audit ORDER BY number DESC LIMIT 1") == "staff.signed_in"
     again = await browser.post("/staff/welcome", data={**form, "name": "Somebody else"})
@@ -266,8 +266,8 @@ async def test_signing_in_leads_on_to_a_page_of_ours_only(
         (Role.AGENT, "/desk"),
         (Role.SUPERVISOR, "/desk"),
         (Role.MANAGER, "/managers"),
-        (Role.RECORDS, "/staff"),
-        (Role.ADMIN, "/staff"),
+        (Role.RECORDS, "/desk/seals"),
+        (Role.ADMIN, "/staff/people"),
     ],
 )
 async def test_whoever_wishes_nothing_else_goes_to_where_their_work_is(
@@ -276,6 +276,7 @@ async def test_whoever_wishes_nothing_else_goes_to_where_their_work_is(
     await hire(line, "Maria", role)
     assert (await sign_in(browser, "Maria")).headers["location"] == place
     assert (await browser.get("/staff/login")).headers["location"] == place
+    assert (await browser.get(place)).status_code == 200
     home = (await browser.get("/staff")).text
     assert ('href="/desk"' in home) == (role in {Role.AGENT, Role.SUPERVISOR})
     assert ('href="/managers"' in home) == (role in {Role.SUPERVISOR, Role.MANAGER})
@@ -340,6 +341,24 @@ async def test_a_new_password_signs_out_everywhere_else(line: Line, browsers: Br
     assert [await is_in(browser) for browser in (here, there, copied)] == [True, False, False]
     assert (await sign_in(here, "Maria")).status_code == 422
     assert (await sign_in(here, "Maria", "another long password")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36", "Chrome on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0) Chrome/150.0 Safari/537.36 Edg/150",
+            "Edge on Windows",
+        ),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.0 Safari/605.1.15", "Safari on Mac"),
+        ("Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", "Firefox on Android"),
+        ("Lark Browser", "Lark Browser"),
+        ("", "unknown"),
+    ],
+)
+def test_a_browser_is_called_what_people_call_it(said: str, name: str) -> None:
+    assert sessions.called(said) == name
 
 
 async def test_sessions_are_listed_and_ended_one_by_one(line: Line, browsers: Browsers) -> None:
@@ -509,6 +528,9 @@ async def test_an_admin_looks_after_people(line: Line, browsers: Browsers) -> No
     await other.post("/staff/welcome", data={"code": code, "name": "Maria", "password": PASSWORD})
     (row,) = await line.sql("SELECT id, role, departments, languages FROM staff WHERE name = 'Maria'")
     assert (row.role, row.departments, row.languages) == ("agent", ["roads", "waste"], ["en", "tr"])
+    listed = (await admin.get("/staff/people")).text
+    assert "agent; Roads and Transport, Waste and Recycling; second factor off" in listed
+    assert '<option value="records">records: exports, erasures' in listed
     changed = await admin.post(
         f"/staff/people/{row.id}/change",
         data={"role": "supervisor", "departments": ["waste"], "languages": ["es"]},
@@ -647,7 +669,7 @@ async def test_whoever_must_have_a_second_factor_sets_it_up_before_anything_else
     codes = await officer.post("/staff/totp/confirm", data={"code": pyotp.TOTP(secret[1]).now()})
     assert "Recovery codes" in codes.text
     assert await is_in(officer)
-    assert (await officer.get("/staff/login")).headers["location"].startswith("/staff")
+    assert (await officer.get("/staff/login")).headers["location"] == "/desk/seals"
     await officer.post("/staff/logout")
     assert (await sign_in(officer, "Rosa")).headers["location"].startswith("/staff/login/code")
 
