@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +72,9 @@ async def test_a_week_of_sixty_residents_fills_every_view(talking: Line, told: T
     assert await talking.count("conversation", "state = 'agent' AND holder IS NOT NULL") >= 1
     assert await talking.count("merge") == 1
     assert await talking.count("review", "verdict IS NULL") > 0
+    # Their phones are of the numbers that belong to nobody, in whichever part of North America.
+    phones = [row.value for row in await talking.sql("SELECT value FROM address WHERE channel = 'sms'")]
+    assert [phone for phone in phones if not re.fullmatch(r"\+120[2-4]55501\d\d", phone)] == []
     # Nothing happened in the future, and nothing is waiting to be sent or read.
     assert await talking.count("touchpoint", "recorded_at > now()") == 0
     assert await talking.count("touchpoint", "recorded_at < now() - interval '9 days'") == 0
