@@ -96,7 +96,7 @@ def add(routes: APIRouter, database: Database, guard: Guard, city: City) -> None
         # Every part of the name is ours: a key of a table, two days and a known ending.
         name = f"civicline-{table.key}-{period.first}-{period.last}.{kind}"
         return Response(
-            FORMATS[kind](table, period.words),
+            FORMATS[kind](table, table.period or period.words),
             media_type=MIMES[kind],
             headers={
                 "Content-Disposition": f'attachment; filename="{name}"',

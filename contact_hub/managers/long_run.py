@@ -65,6 +65,7 @@ async def long_run(session: AsyncSession, last: date) -> Table:
         about="Months of UTC. These figures also count what was erased meanwhile.",
         chart="line",
         drawn=tuple(range(1, len(counts) + 1)),
+        period=f"{months[0]:%Y-%m} to {months[-1]:%Y-%m}",
     )
 
 

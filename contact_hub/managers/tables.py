@@ -49,6 +49,7 @@ class Table:
     about: str = ""
     chart: Literal["line", "bar"] | None = None
     drawn: Sequence[int] = ()  # the columns that are drawn
+    period: str = ""  # where it is of another time than the page
 
 
 def shown(cell: Cell, kind: Kind) -> str:

@@ -106,6 +106,7 @@ def _answer(request: HTTPConnection, status: int, reason: str, **headers: str) -
             "code": status,
             "phrase": HTTPStatus(status).phrase,
             "reason": reason or REASONS.get(status, ""),
+            "inside": request.url.path.startswith(("/desk", "/managers", "/staff")),
         }
         return render("error.html", status=status, headers={"Cache-Control": "no-store", **headers}, **words)
     return refusal(status, reason, headers)

@@ -43,7 +43,9 @@ async def test_every_role_sees_what_is_its_own_and_nothing_else(
     await hire(line, "Ana Reis", role, "waste")
     await sign_in(browser, "Ana Reis")
     for path, roles in PAGES.items():
-        assert (await browser.get(path)).status_code == (200 if role in roles else 403), path
+        shown = await browser.get(path, headers={"Accept": "text/html"})
+        assert shown.status_code == (200 if role in roles else 403), path
+        assert ("Back to my account" in shown.text) == (role not in roles), path
     for path, roles in FORMS.items():
         refused = (await browser.post(path, data={})).status_code == 403
         assert refused == (role not in roles), path

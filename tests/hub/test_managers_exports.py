@@ -148,6 +148,10 @@ async def test_every_table_of_the_page_can_be_taken_along(
         assert re.fullmatch(
             rf'attachment; filename="civicline-[a-z]+-[\d-]+\.{kind}"', answer.headers["content-disposition"]
         )
+        if kind == "json":
+            assert re.fullmatch(r"[\d-]{7,10} to [\d-]{7,10}", answer.json()["period"])
+            months = answer.json()["title"] == "Twelve months"
+            assert (len(answer.json()["period"]) == len("2026-01 to 2026-12")) == months
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
     trail = await line.sql("SELECT viewer_name, subject, words FROM audit WHERE action = 'figures.exported'")
