@@ -172,7 +172,10 @@ def _welcome(routes: APIRouter, database: Database, guard: Guard) -> None:
 
     @routes.get("/welcome")
     async def welcome(request: Request, code: str = "") -> Response:
-        return form(code=code, name=await service.invited_name(database, code))
+        try:
+            return form(code=code, name=await service.invited_name(database, code))
+        except service.Refused as refused:
+            return form(410, wrong=str(refused))
 
     @routes.post("/welcome")
     async def accept(

@@ -108,12 +108,9 @@ async def accept_invitation(database: Database, code: str, name: str, password: 
 
 
 async def invited_name(database: Database, code: str) -> str:
-    """Whom an unused invitation names; empty where it names nobody or does not serve."""
+    """Whom an unused invitation names, empty where that is nobody; raises Refused where it does not serve."""
     async with database.begin() as session:
-        try:
-            return (await _unused(session, code)).name or ""
-        except Refused:
-            return ""
+        return (await _unused(session, code)).name or ""
 
 
 async def _unused(session: AsyncSession, code: str) -> Invitation:

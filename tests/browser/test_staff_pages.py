@@ -66,6 +66,9 @@ def test_every_page_of_staff_accounts_is_for_everybody(
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("People")
     page.get_by_role("button", name="Sign out").first.click()
+    page.goto(link)
+    expect(page.get_by_role("alert")).to_contain_text("used already or has run out")
+    assert axe_violations(page) == [], "a link that was used"
 
     page.goto("/staff/login?next=/staff")
     page.get_by_label("Name").fill(name)
@@ -86,6 +89,8 @@ def test_every_page_of_staff_accounts_is_for_everybody(
     page.get_by_role("button", name="Make the link").click()
     expect(page.get_by_label("Shown this once")).to_have_value(re.compile("/staff/welcome"))
     assert axe_violations(page) == [], "the link"
+    whole = "field => field.scrollHeight <= field.clientHeight && field.scrollWidth <= field.clientWidth"
+    assert page.get_by_label("Shown this once").evaluate(whole), "it can be read and copied as a whole"
     page.goto("/staff/tokens")
     sound(page, "Tokens", tmp_path)
 

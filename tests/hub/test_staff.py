@@ -80,7 +80,11 @@ async def test_an_invitation_knows_whom_it_is_for_until_it_is_used(
     assert 'value="Ada Byron"' in (await browser.get(f"/staff/welcome?code={code}")).text
     await browser.post("/staff/welcome", data={"code": code, "name": "Ada Byron", "password": PASSWORD})
     for wrong in (code, "nonsense", ""):
-        assert "Ada Byron" not in (await browser.get(f"/staff/welcome?code={wrong}")).text
+        shut = await browser.get(f"/staff/welcome?code={wrong}")
+        assert shut.status_code == 410
+        assert "used already or has run out" in shut.text
+        assert "Ada Byron" not in shut.text
+        assert "<form" not in shut.text.partition("<main")[2], "nobody thinks of a password in vain"
 
 
 async def test_an_invitation_works_once(line: Line, browser: httpx.AsyncClient) -> None:
