@@ -7,8 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select, true
+from sqlalchemy import ColumnElement, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from contact_hub.citizens.models import Address, Citizen
 from contact_hub.knowledge.models import Answer
@@ -29,12 +30,27 @@ class Unanswered:
     asked_at: datetime
 
 
+def _asked_back_in_vain() -> ColumnElement[bool]:
+    """The bot asked what was meant, and nothing was answered in that conversation afterwards."""
+    later, asked = aliased(Answer), aliased(Touchpoint)
+    answered = (
+        select(later.id)
+        .join(asked, asked.id == later.question_id)
+        .where(
+            asked.conversation_id == Touchpoint.conversation_id,
+            later.id > Answer.id,
+            later.outcome == "answered",
+        )
+    )
+    return (Answer.outcome == "clarified") & ~answered.exists()
+
+
 async def unanswered(
     session: AsyncSession, limit: int = 100, *, among: Collection[uuid.UUID] | None = None
 ) -> list[Unanswered]:
-    """Questions that were refused or badly answered, newest first, of citizens who agree today.
+    """Questions that were refused, badly answered or asked back about in vain, newest first.
 
-    With `among` only those to these answers.
+    Of citizens who agree today; with `among` only those to these answers.
 
     Whoever withdraws is missing from the next list. Masked once more, in case the masks have learned.
     """
@@ -44,7 +60,7 @@ async def unanswered(
         .join(Address, Address.id == Touchpoint.address_id)
         .join(Citizen, Citizen.id == Address.citizen_id)
         .where(
-            or_(Answer.outcome == "refused", Answer.helpful.is_(False)),
+            or_(Answer.outcome == "refused", Answer.helpful.is_(False), _asked_back_in_vain()),
             permits(Purpose.IMPROVEMENT),
             true() if among is None else Answer.id.in_(among),
         )

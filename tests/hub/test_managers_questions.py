@@ -101,6 +101,24 @@ async def test_what_the_bot_took_for_none_of_its_business_is_a_question_without_
     assert (question.question, question.outcome) == ("May I keep bees on my roof?", "refused")
 
 
+async def test_a_question_that_was_asked_back_about_counts_until_something_was_answered(
+    asking: Line, script: Script
+) -> None:
+    async def open_ones() -> list[str]:
+        async with asking.database.begin() as session:
+            return [one.question for one in await questions.open_questions(session)]
+
+    script.on_turn = lambda asked: turn({"answer": found("clarified")})
+    ana, ben = await asking.visitor(), await asking.visitor()
+    for resident, words in ((ana, "May I keep bees in the city?"), (ben, "Bees on my roof?")):
+        await resident.says(words)
+        await resident.says(YES)
+    assert await open_ones() == ["Bees on my roof?", "May I keep bees in the city?"]
+    script.on_turn = lambda asked: turn({"answer": found("answered")})
+    await ben.says("On a flat roof, I mean")
+    assert await open_ones() == ["May I keep bees in the city?"]
+
+
 def _says(nonsense: object, texts: list[str]) -> object:
     return nonsense
 
