@@ -65,7 +65,7 @@ class Letters:
 
 @dataclass(frozen=True)
 class Network:
-    """A layer of rectified units on a sentence vector, and a linear one on these for each class.
+    """A layer of rectified units on a sentence vector, and a linear one on these for each score.
 
     The last column of either layer is its bias.
     """
@@ -74,7 +74,7 @@ class Network:
     output: Numbers
 
     def scores(self, vector: Vector) -> Numbers:
-        """Return a score for each class; the softmax of them is how likely each is."""
+        """Return a score for each class, softmaxed how likely each is; of two, the log odds of the latter."""
         units = np.maximum(self.hidden[:, :-1] @ vector + self.hidden[:, -1], 0)
         found: Numbers = self.output[:, :-1] @ units + self.output[:, -1]
         return found

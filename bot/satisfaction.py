@@ -4,14 +4,13 @@ Everything here is a pure function of the turn and what was said before it. Sent
 from the Universal Sentence Encoder alone, whatever EMBEDDING_MODEL names: it reads all the city's
 languages in one space and takes a few milliseconds.
 
-Two linear heads look at a turn. `plain` knows how people sound who are unhappy; `rejection` knows,
-from what was said before as well, when an answer was not what was wanted. Either may carry a turn
-over the threshold, and so may a set phrase ("thanks for nothing"). Somebody unhappy may say so in
-half a sentence, so that `plain` and the set phrases look at the clauses of a turn as well.
+Two heads look at a turn. `plain` knows how people sound who are unhappy, from a turn's vector and its
+letters; `rejection` knows, from what was said before as well, when an answer was not what was wanted.
+Either may carry a turn over the threshold. Somebody unhappy may say so in half a sentence, so that
+`plain` looks at the clauses of a turn as well.
 docs/decisions/0015-reading-dissatisfaction.md holds what was tried.
 """
 
-import base64
 import json
 import math
 import re
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from bot.classifier import Letters, Network
 from bot.knowledge.embeddings import Vector, Vectors
 
 MODEL = "use"
@@ -33,11 +33,8 @@ UNHAPPY_FROM = 0.5
 LONGEST_HISTORY = 12
 # How much of a turn is looked at; whoever is unhappy says so before that.
 LONGEST_TURN = 1_000
-# What carries a turn over the threshold is one head, not the sum of two that are undecided.
-SHARPNESS = 3.0
-# Set phrases ("thanks for nothing") lie so near to their harmless neighbours that no plane parts them: a
-# turn counts as one from a cosine of `stock_from` on, unless a harmless one is nearer; this is how steeply.
-STOCK_SLOPE = 20.0
+# How steeply a turn that `plain` flags becomes likelier the more unhappy it sounds.
+PLAIN_SLOPE = 0.5
 # Shorter clauses ("oh", "well then") are not looked at on their own; ideograms are written without spaces.
 FEWEST_WORDS, FEWEST_IDEOGRAMS = 3, 4
 MOST_CLAUSES = 6
@@ -51,15 +48,37 @@ _BETWEEN_CLAUSES = re.compile(r"[.,;:!?…،؛؟。，；：！？、—–\n]+"
 
 
 @dataclass(frozen=True)
+class Plain:
+    """The head that knows how people sound who are unhappy."""
+
+    network: Network  # its one score is the logarithm of the odds
+    letters: Letters
+
+    def score(self, turn: "Said") -> float:
+        """Return how unhappy a turn sounds, or the mean of that and its worst clause where it is more.
+
+        A clause alone says too little: "I was fined" and "nobody is there" begin many a calm question.
+        """
+        whole = self.odds(turn.text, turn.vector)
+        parts = zip(clauses(turn.text), turn.clauses, strict=True)
+        return max([whole, *((whole + self.odds(words, vector)) / 2 for words, vector in parts)])
+
+    def odds(self, text: str, vector: Vector) -> float:
+        """Return the logarithm of the odds that words are unhappy, by their vector and their letters."""
+        return float(self.network.scores(vector)[0]) + self.letters.score(text)
+
+    @classmethod
+    def stored(cls, learned: Mapping[str, Any]) -> "Plain":
+        """Return the head that a file holds."""
+        return cls(Network.stored(learned["network"]), Letters.stored(learned["letters"]))
+
+
+@dataclass(frozen=True)
 class Weights:
     """What was learned; each head's `from` is the score at which it alone decides."""
 
-    plain: Vector
-    plain_bias: float
+    plain: Plain
     plain_from: float
-    stock: Vectors  # set phrases, a row each
-    stock_from: float
-    harmless: Vectors  # calm examples that lie near a set phrase ("thanks for everything")
     turn: Vector
     answer: Vector
     alike: float
@@ -128,24 +147,14 @@ def feeling(text: str, history: Sequence[Mapping[str, Any]], vectors: Vectors) -
 
 
 def unhappy(said: Sequence[Said], learned: Weights) -> float:
-    """Return how likely the last turn, a citizen's, is dissatisfied (0-1)."""
-    plain = plainly(said[-1], learned.plain) + learned.plain_bias - learned.plain_from
-    phrase = STOCK_SLOPE * max(
-        float((learned.stock @ part).max()) - max(learned.stock_from, float((learned.harmless @ part).max()))
-        for part in (said[-1].vector, *said[-1].clauses)
-    )
-    rejects = remembered(rejections(said, learned)) - learned.rejection_from
-    total = float(np.logaddexp(SHARPNESS * max(plain, phrase), rejects))
-    return 1 / (1 + math.exp(-float(np.clip(total, -30, 30))))
+    """Return how likely the last turn, a citizen's, is dissatisfied (0-1).
 
-
-def plainly(turn: Said, slopes: Vector) -> float:
-    """Return what a plane gives a turn, or the mean of that and its worst clause where it is more.
-
-    A clause alone says too little: "I was fined" and "nobody is there" begin many a calm question.
+    Where `plain` does not decide it says nothing: what it thinks of calm turns would only blur `rejection`.
     """
-    whole = float(slopes @ turn.vector)
-    return max([whole, *((whole + float(slopes @ clause)) / 2 for clause in turn.clauses)])
+    plain = learned.plain.score(said[-1]) - learned.plain_from
+    rejects = remembered(rejections(said, learned)) - learned.rejection_from
+    total = rejects if plain < 0 else max(rejects, 0.0) + PLAIN_SLOPE * plain
+    return 1 / (1 + math.exp(-float(np.clip(total, -30, 30))))
 
 
 def rejections(said: Sequence[Said], learned: Weights) -> list[float]:
@@ -200,12 +209,8 @@ def read_weights(stored: Mapping[str, Any]) -> Weights:
     """Return the weights of a stored or freshly trained model."""
     plain, rejection = stored["plain"], stored["rejection"]
     return Weights(
-        plain=np.asarray(plain["turn"], dtype=np.float32),
-        plain_bias=float(plain["bias"]),
+        plain=Plain.stored(plain),
         plain_from=float(plain["from"]),
-        stock=unpacked(stored["stock"]["vectors"], len(plain["turn"])),
-        stock_from=float(stored["stock"]["from"]),
-        harmless=unpacked(stored["stock"]["harmless"], len(plain["turn"])),
         turn=np.asarray(rejection["turn"], dtype=np.float32),
         answer=np.asarray(rejection["answer"], dtype=np.float32),
         alike=float(rejection["alike"]),
@@ -214,18 +219,6 @@ def read_weights(stored: Mapping[str, Any]) -> Weights:
         rejection_from=float(rejection["from"]),
         repeats_from=float(stored["repeats_from"]),
     )
-
-
-def packed(vectors: Vectors) -> str:
-    """Return vectors of length 1 in a byte a number, as text."""
-    return base64.b64encode(np.rint(vectors / np.abs(vectors).max() * 127).astype(np.int8).tobytes()).decode()
-
-
-def unpacked(words: str, width: int) -> Vectors:
-    """Return what `packed` made of vectors, each of length 1 again."""
-    rows = np.frombuffer(base64.b64decode(words), np.int8).reshape(-1, width).astype(np.float32)
-    result: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return result
 
 
 @cache

@@ -19,14 +19,14 @@ NETWORKS = 3
 LETTERS_STRENGTH = 30.0
 
 
-def network(vectors: Any, classes: Any) -> Network:
-    """Return a network that tells three classes or more (0, 1, 2, ...) from vectors."""
+def network(vectors: Any, classes: Any, weights: Any = None) -> Network:
+    """Return a network that tells classes (0, 1, 2, ...) from vectors, each row counting as `weights` say."""
     from sklearn.neural_network import MLPClassifier
 
     hidden, output = [], []
     for number in range(NETWORKS):
         learner = MLPClassifier((UNITS,), alpha=HELD_BACK, max_iter=ROUNDS, random_state=number)
-        learner.fit(vectors * STRETCHED, classes)
+        learner.fit(vectors * STRETCHED, classes, sample_weight=weights)
         (first, second), (first_bias, second_bias) = learner.coefs_, learner.intercepts_
         hidden.append(np.vstack([first * STRETCHED, first_bias]).T)
         output.append((second.T / NETWORKS, second_bias / NETWORKS))
@@ -37,7 +37,7 @@ def network(vectors: Any, classes: Any) -> Network:
     )
 
 
-def letters(texts: Sequence[str], truth: Any) -> Letters:
+def letters(texts: Sequence[str], truth: Any, weights: Any = None) -> Letters:
     """Return the weights of letters that tell the texts where `truth` holds from the others."""
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
@@ -47,7 +47,7 @@ def letters(texts: Sequence[str], truth: Any) -> Letters:
     values = np.concatenate([np.full(len(row), 1 / np.sqrt(max(1, len(row)))) for row in found])
     table = csr_matrix((values, np.concatenate(found), starts), shape=(len(found), PLACES))
     learner = LogisticRegression(C=LETTERS_STRENGTH, max_iter=300, fit_intercept=False)
-    learner.fit(table, truth)
+    learner.fit(table, truth, sample_weight=weights)
     return Letters(unpacked(packed(learner.coef_))[0])
 
 

@@ -2,9 +2,10 @@
 
 What the two heads of `bot/satisfaction.py` learn from:
 
-- `plain`: the city's own examples (`nlu_data/satisfaction`, and the intents, of which `complain` is
-  unhappy); against them turns of rated dialogues that satisfied, and comments of GoEmotions with
-  their emotions, so that an opinion of a film is not taken for one of the city.
+- `plain`: the city's own examples (`nlu_data/satisfaction`, the ordinary turns of `nlu_data/danger`, and
+  the intents, of which `complain` is unhappy), as written and as typed in a hurry; against them turns of
+  rated dialogues that satisfied, and comments of GoEmotions with their emotions, so that an opinion of
+  a film is not taken for one of the city.
 - `rejection`: rated dialogues, each turn with what was said before it. GoEmotions' emotions are
   directions in the space of vectors along which this head may move more freely.
 
@@ -23,6 +24,8 @@ import typer
 import yaml
 
 from bot import satisfaction
+from bot.classifier import hurried, packed
+from bot.evaluate import classifiers
 from bot.evaluate import satisfaction as measuring
 from bot.evaluate.files import records, silent
 from bot.evaluate.vectors import VectorStore
@@ -30,33 +33,23 @@ from bot.knowledge.embeddings import Embedder, Vectors
 from bot.satisfaction import Said, read_weights
 from bot.settings import city_folder
 
-# Chosen by training on one file of dialogues and measuring on the other, both ways, and by folds
-# of the own examples. PLAIN_STRENGTH and PLAIN_PASSES were changed after seeing results on
-# tests/fixtures too: see docs/measurements.md.
-PLAIN_STRENGTH = 10.0
+# Chosen by training on one file of dialogues and measuring on the other, both ways. PLAIN_FROM was chosen
+# on files of tests/fixtures kept for that: see docs/measurements.md.
+PLAIN_FROM = 3.0
 REJECTION_STRENGTH = 0.1
 EMOTIONS_SCALE = 0.3
 ANSWER_SCALE = 0.5
 RIDGE = 30.0
 # How much the others weigh beside the own examples, which weigh 1.
-SATISFIED_WEIGHT = 0.3
-OTHER_COMMENTS_WEIGHT = 0.3
+SATISFIED_WEIGHT = 0.5
+OTHER_COMMENTS_WEIGHT = 0.5
 ANGRY_COMMENTS_WEIGHT = 0.1
 INTENTS_WEIGHT = 0.5
-# Examples of these kinds are kept as set phrases as well.
-STOCK_KINDS = {"sarcasm", "told_already"}
-OTHER_COMMENTS, ANGRY_COMMENTS = 6_000, 2_000
-# The share of calm own examples that each head lets pass; plain is the one that the unhappy sound like.
-PLAIN_PASSES, REJECTION_PASSES = 0.975, 0.995
+MOST_SATISFIED, OTHER_COMMENTS, ANGRY_COMMENTS = 6_000, 6_000, 2_000
+# The share of calm own examples, written to be hard, that `rejection` lets pass.
+REJECTION_PASSES = 0.995
 # From which cosine on a turn asks the same as an earlier one: see docs/measurements.md.
 REPEATS_FROM = 0.7
-# From which cosine on a turn is one of the set phrases.
-STOCK_FROM = 0.87
-# From which cosine on a calm example is kept, to be held against the set phrase that it is so like.
-HARMLESS_FROM = 0.65
-FOLDS = 5
-# Examples at least this alike, in whichever languages, stay in one fold.
-TRANSLATED_FROM = 0.8
 
 ANGRY = {"anger", "annoyance", "disappointment"}
 NOT_CALM = ANGRY | {"disapproval", "disgust"}
@@ -72,15 +65,29 @@ class Own:
     unhappy: np.ndarray[Any, np.dtype[np.bool_]]
     weights: np.ndarray[Any, np.dtype[np.float64]]
     languages: list[str]
-    stock: list[bool]  # whether it is a set phrase: sarcasm, or "I already told you"
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts with their vectors."""
+
+    texts: list[str]
+    vectors: Vectors
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def some(self, places: Any) -> "Words":
+        """Return those at some places."""
+        return Words([self.texts[at] for at in places], self.vectors[places])
 
 
 @dataclass(frozen=True)
 class Comments:
-    """GoEmotions: vectors, and the head of each emotion (a column of `emotions`)."""
+    """GoEmotions: some that are calm or angry, and the head of each emotion (a column of `emotions`)."""
 
-    other: Vectors
-    angry: Vectors
+    other: Words
+    angry: Words
     emotions: Vectors
 
 
@@ -93,24 +100,27 @@ class Rated:
 
 
 def own_examples(folder: Path) -> Own:
-    """Return the examples of `satisfaction/` and of the intents."""
-    rows: list[tuple[str, bool, float, str, bool]] = []
+    """Return the examples of `satisfaction/`, of `danger/` those that are ordinary, and of the intents."""
+    rows: list[tuple[str, bool, float, str]] = []
     for path in sorted((folder / "satisfaction").glob("*.yml")):
         for kind, texts in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-            rows += [(text, kind != "calm", 1.0, path.stem, kind in STOCK_KINDS) for text in texts]
+            rows += [(text, kind != "calm", 1.0, path.stem) for text in texts]
+    for path in sorted((folder / "danger").glob("*.yml")):
+        texts = yaml.safe_load(path.read_text(encoding="utf-8")).get("ordinary", ())
+        rows += [(text, False, 1.0, path.stem) for text in texts]
     for path in sorted((folder / "intents").glob("*.yml")):
         for listed in yaml.safe_load(path.read_text(encoding="utf-8"))["nlu"]:
             lines = [line[2:].strip() for line in listed["examples"].split("\n") if line.startswith("- ")]
-            complains = listed["intent"] == "complain"
-            rows += [(text, complains, INTENTS_WEIGHT, "en", False) for text in lines]
-    texts, unhappy, weights, languages, stock = zip(*rows, strict=True)
-    return Own(list(texts), np.array(unhappy), np.array(weights), list(languages), list(stock))
+            rows += [(text, listed["intent"] == "complain", INTENTS_WEIGHT, "en") for text in lines]
+    texts, unhappy, weights, languages = zip(*rows, strict=True)
+    return Own(list(texts), np.array(unhappy), np.array(weights), list(languages))
 
 
 def read_comments(path: Path, store: VectorStore) -> Comments:
     """Return GoEmotions' comments as vectors, and a ridge regression of each emotion on them."""
     found = records(path, lambda record: "" if "emotions" in record else '"emotions" is missing')
-    vectors = store.encode([record["text"] for record in found], [""] * len(found))
+    words = _encoded([record["text"] for record in found], store)
+    vectors = words.vectors
     names = sorted({name for record in found for name in record["emotions"]})
     given = np.array([[name in record["emotions"] for name in names] for record in found], dtype=np.float64)
     centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
@@ -119,14 +129,18 @@ def read_comments(path: Path, store: VectorStore) -> Comments:
     share = given.mean(axis=0)
     felt = [set(record["emotions"]) for record in found]
     chance = np.random.default_rng(0)
-    other = chance.choice(
-        [at for at, names in enumerate(felt) if not names & NOT_CALM], OTHER_COMMENTS, replace=False
-    )
-    angry = chance.choice(
-        [at for at, names in enumerate(felt) if names & ANGRY], ANGRY_COMMENTS, replace=False
-    )
+    other = [at for at, names in enumerate(felt) if not names & NOT_CALM]
+    angry = [at for at, names in enumerate(felt) if names & ANGRY]
     emotions: Vectors = (heads / np.sqrt(share * (1 - share))).astype(np.float32)
-    return Comments(vectors[other], vectors[angry], emotions)
+    return Comments(
+        words.some(chance.choice(other, OTHER_COMMENTS, replace=False)),
+        words.some(chance.choice(angry, ANGRY_COMMENTS, replace=False)),
+        emotions,
+    )
+
+
+def _encoded(texts: list[str], store: VectorStore) -> Words:
+    return Words(texts, store.encode(texts, [""] * len(texts)))
 
 
 def read_rated(path: Path, store: VectorStore) -> Rated:
@@ -136,74 +150,84 @@ def read_rated(path: Path, store: VectorStore) -> Rated:
     return Rated(measuring.encoded(dialogues, store), np.array(truth, dtype=bool))
 
 
-def train(rated: Sequence[Rated], own: Own, said: Talk, comments: Comments, replies: Vectors) -> Any:
-    """Return the weights as they are stored.
+@dataclass(frozen=True)
+class Lesson:
+    """What the heads learn of beside the dialogues.
 
-    `said` holds the own examples as turns, `replies` the vector of an answer of the city for each.
+    `written` holds the own examples, `bare` what they are like when typed in a hurry, `replies` the
+    vector of an answer of the city for each.
     """
-    vectors = np.stack([turn.vector for turn in said])
-    plain = _train_plain(rated, own, vectors, comments)
-    rejection = _train_rejection(rated, comments.emotions)
-    phrases = vectors[own.stock]
-    harmless = vectors[~own.unhappy & ((vectors @ phrases.T).max(axis=1) >= HARMLESS_FROM)]
-    stock = {
-        "from": STOCK_FROM,
-        "vectors": satisfaction.packed(phrases),
-        "harmless": satisfaction.packed(harmless),
+
+    own: Own
+    written: Words
+    bare: Words
+    replies: Vectors
+    comments: Comments
+
+
+def train(rated: Sequence[Rated], lesson: Lesson) -> Any:
+    """Return the weights as they are stored."""
+    rejection = _train_rejection(rated, lesson.comments.emotions)
+    stored: dict[str, Any] = {
+        "plain": {**_train_plain(rated, lesson), "from": PLAIN_FROM},
+        "rejection": {**rejection, "from": 0.0},
+        "repeats_from": REPEATS_FROM,
     }
-    stored = {"plain": plain, "stock": stock, "rejection": rejection, "repeats_from": REPEATS_FROM}
-    folded = _folds(rated, own, said, comments)
-    plain["from"] = round(float(np.quantile(folded[~own.unhappy], PLAIN_PASSES)), 4)
-    rejection["from"] = 0.0
     weighed = read_weights(stored)
-    calm = [
-        satisfaction.rejections([*before, Said("citizen", "", vectors[at])], weighed)[-1]
-        for at in np.flatnonzero(~own.unhappy)
-        for before in ([], [Said("bot", "", replies[at])])
+    rejected = [
+        satisfaction.rejections([*before, Said("citizen", "", lesson.written.vectors[at])], weighed)[-1]
+        for at in np.flatnonzero(~lesson.own.unhappy)
+        for before in ([], [Said("bot", "", lesson.replies[at])])
     ]
-    rejection["from"] = round(float(np.quantile(calm, REJECTION_PASSES)), 4)
+    stored["rejection"]["from"] = round(float(np.quantile(rejected, REJECTION_PASSES)), 4)
     return stored
 
 
-def _train_plain(
-    rated: Sequence[Rated], own: Own, vectors: Vectors, comments: Comments, kept: Any = slice(None)
-) -> dict[str, Any]:
-    unhappy, weights = own.unhappy[kept], own.weights[kept]
-    balanced = np.where(unhappy, 0.5 / weights[unhappy].sum(), 0.5 / weights[~unhappy].sum()) * weights
-    satisfied = [
-        np.stack([turn.vector for talk in one.talks for turn in talk if turn.role == "citizen"])[
-            ~one.dissatisfied
-        ]
-        for one in rated
-    ]
+def _train_plain(rated: Sequence[Rated], lesson: Lesson) -> dict[str, Any]:
+    own = lesson.own
+    counts = own.weights / own.weights[~own.unhappy].sum() / 2
+    for language in set(own.languages):
+        here = np.array([one == language for one in own.languages])
+        # What others wrote is English and mostly calm: against it alone, all English would seem calm.
+        others = SATISFIED_WEIGHT + OTHER_COMMENTS_WEIGHT if language == "en" else 0.0
+        unhappy = here & own.unhappy
+        counts[unhappy] *= (counts[here & ~own.unhappy].sum() + others) / counts[unhappy].sum()
     parts = [
-        (vectors[kept], unhappy, balanced),
-        *(_part(rows, False, SATISFIED_WEIGHT / len(rated)) for rows in satisfied),
-        _part(comments.other, False, OTHER_COMMENTS_WEIGHT),
-        _part(comments.angry, True, ANGRY_COMMENTS_WEIGHT),
+        (lesson.written, own.unhappy, counts / 2),
+        (lesson.bare, own.unhappy, counts / 2),
+        _part(_satisfied(rated), False, SATISFIED_WEIGHT),
+        _part(lesson.comments.other, False, OTHER_COMMENTS_WEIGHT),
+        _part(lesson.comments.angry, True, ANGRY_COMMENTS_WEIGHT),
     ]
-    rows, truth, weighs = (np.concatenate([part[at] for part in parts]) for at in range(3))
-    slopes, bias = _fit(rows, truth, weighs * len(own.texts), PLAIN_STRENGTH)
-    return {"bias": bias, "turn": slopes}
+    texts = [text for words, _, _ in parts for text in words.texts]
+    vectors = np.concatenate([words.vectors for words, _, _ in parts])
+    truth = np.concatenate([unhappy for _, unhappy, _ in parts])
+    weights = np.concatenate([weights for _, _, weights in parts])
+    weights /= weights.mean()
+    return {
+        "network": classifiers.stored_network(classifiers.network(vectors, truth.astype(int), weights)),
+        "letters": packed(classifiers.letters(texts, truth, weights).weights),
+    }
 
 
-def _part(rows: Vectors, unhappy: bool, weight: float) -> tuple[Any, Any, Any]:
-    return rows, np.full(len(rows), unhappy), np.full(len(rows), weight / len(rows))
+def _satisfied(rated: Sequence[Rated]) -> Words:
+    """Return some of the citizens' turns that were not dissatisfied."""
+    found = [
+        turn
+        for one in rated
+        for turn, dissatisfied in zip(
+            (turn for talk in one.talks for turn in talk if turn.role == "citizen"),
+            one.dissatisfied,
+            strict=True,
+        )
+        if not dissatisfied
+    ]
+    drawn = np.random.default_rng(0).choice(len(found), min(len(found), MOST_SATISFIED), replace=False)
+    return Words([found[at].text for at in drawn], np.stack([found[at].vector for at in drawn]))
 
 
-def _folds(rated: Sequence[Rated], own: Own, said: Talk, comments: Comments) -> Any:
-    """Return the plain score of each own example from a head that saw neither it nor a translation of it."""
-    from scipy.sparse.csgraph import connected_components
-    from sklearn.model_selection import GroupKFold
-
-    vectors = np.stack([turn.vector for turn in said])
-    _, groups = connected_components(vectors @ vectors.T >= TRANSLATED_FROM)
-    scores = np.zeros(len(said))
-    for kept, left in GroupKFold(FOLDS, shuffle=True, random_state=0).split(vectors, groups=groups):
-        head = _train_plain(rated, own, vectors, comments, kept)
-        slopes = np.array(head["turn"], dtype=np.float32)
-        scores[left] = [satisfaction.plainly(said[at], slopes) + head["bias"] for at in left]
-    return scores
+def _part(words: Words, unhappy: bool, weight: float) -> tuple[Words, Any, Any]:
+    return words, np.full(len(words), unhappy), np.full(len(words), weight / len(words))
 
 
 def _train_rejection(rated: Sequence[Rated], emotions: Vectors) -> dict[str, Any]:
@@ -282,16 +306,20 @@ def main(
     comments = read_comments(emotions, store)
     rated = [read_rated(path, store) for path in dialogues]
     own = own_examples(city_folder())
-    alone = [measuring.Dialogue("", "", (measuring.Turn("citizen", text),)) for text in own.texts]
-    said = [turn for talk in measuring.encoded(alone, store) for turn in talk]
-    replies = _replies(own, city_folder(), store)
+    lesson = Lesson(
+        own,
+        _encoded(own.texts, store),
+        _encoded([hurried(text) for text in own.texts], store),
+        _replies(own, city_folder(), store),
+        comments,
+    )
     transfer = {}
     for at, path in enumerate(dialogues):
         others = [one for number, one in enumerate(rated) if number != at]
-        left_out = read_weights(train(others, own, said, comments, replies))
+        left_out = read_weights(train(others, lesson))
         found = measuring.measure(measuring.read_dialogues([path]), store, silent, left_out)
         transfer[path.stem] = {name: value for name, value in found.items() if not name.startswith("by_")}
-    stored = train(rated, own, said, comments, replies)
+    stored = train(rated, lesson)
     store.close()
     result = {
         "about": "Dissatisfaction; made by `python -m bot.evaluate.satisfaction_training --write`.",
@@ -305,7 +333,7 @@ def main(
         "transfer": transfer,
         **stored,
     }
-    shown = {name: value for name, value in result.items() if name not in ("plain", "stock", "rejection")}
+    shown = {name: value for name, value in result.items() if name not in ("plain", "rejection")}
     typer.echo(json.dumps(shown, indent=2))
     if write:
         satisfaction.WEIGHTS.write_text(_lines(result), encoding="utf-8")
