@@ -22,7 +22,8 @@ def demo(
 ) -> None:
     """Fill a week with invented residents in two languages, and print links for the invented staff.
 
-    Nothing is sent to anybody. Whoever was invented can be taken away again, and nobody else is touched.
+    Making it sends nothing. What is answered to invented residents later goes to numbers and addresses that
+    belong to nobody. Whoever was invented can be taken away again, and nobody else is touched.
     """
 
     async def work() -> None:

@@ -54,6 +54,14 @@ def test_turns_that_nothing_was_chosen_by_are_told_apart(store: VectorStore) -> 
     assert min(figures["recall"] for figures in found["by_language"].values()) >= 0.4
 
 
+def test_turns_by_another_hand_are_told_apart(store: VectorStore) -> None:
+    found = measuring.measure(measuring.read_dialogues([FIXTURES / "satisfaction_final.jsonl"]), store)
+    assert (found["turns"], found["dissatisfied"]) == (376, 188)
+    assert found["recall"] >= 0.75
+    assert found["calm_flagged_rate"] <= 0.01
+    assert min(figures["recall"] for figures in found["by_language"].values()) >= 0.6
+
+
 def test_ordinary_questions_and_calm_reports_are_left_alone(store: VectorStore) -> None:
     files = [
         FIXTURES / name for name in ("satisfaction.jsonl", "utterances.jsonl", "knowledge_queries.jsonl")
