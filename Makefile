@@ -18,9 +18,8 @@ run: setup ## Install what is needed, train, start everything and print the addr
 	@exec $(BIN)/civicline up
 
 test: export EMBEDDING_CACHE ?= $(CURDIR)/var/cache
-# Three processes on two cores: the one that has the running line and the browser mostly waits for them.
 test: setup ## Run every test but those that kill processes for minutes
-	@$(BIN)/python -m pytest -m "not chaos" -n 3 --dist loadscope --no-loadscope-reorder $(PYTEST)
+	@$(BIN)/python -m pytest -m "not chaos" -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 chaos: setup ## Kill each process in the middle of 200 conversations and look for what was lost
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(PYTEST)

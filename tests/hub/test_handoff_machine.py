@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -447,6 +448,7 @@ def _told_by_whom_it_was(history: list[Touchpoint]) -> None:
             assert (state, holder) == ("agent", touchpoint.payload["by"])
 
 
+@pytest.mark.timeout(300)
 def test_whatever_happens_a_talk_is_in_one_pair_of_hands(
     module_database_url: str, city: City, script: Script
 ) -> None:
@@ -454,8 +456,8 @@ def test_whatever_happens_a_talk_is_in_one_pair_of_hands(
     run_state_machine_as_test(
         Desk,
         settings=settings(
-            max_examples=200 if LONG else 12,
-            stateful_step_count=60 if LONG else 40,
+            max_examples=200 if LONG else 8,
+            stateful_step_count=60 if LONG else 30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             # Every step is a journey to a database: making a failure smaller takes minutes.
