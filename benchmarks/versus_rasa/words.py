@@ -19,6 +19,10 @@ STREETS = ("Mill Lane", "Harbour Row", "Foundry Street", "Castle Road", "Orchard
 
 ASK = "{question} I live at {place}."
 
+# Topics in whose questions somebody asks for a person or may be in danger: a person gets the
+# conversation, and the assistant is silent from then on.
+FOR_PEOPLE = {"health-and-social-care", "housing", "safety", "your-council"}
+
 
 class Words:
     """The sentences of a run; each is given once."""
@@ -28,7 +32,7 @@ class Words:
         questions = [
             str(question)
             for path in sorted((city / "knowledge").glob("*/*.en.md"))
-            if path.parent.name != "your-council"  # some of these ask for a person, and get one
+            if path.parent.name not in FOR_PEOPLE
             for question in yaml.safe_load(path.read_text(encoding="utf-8").split("---")[1])["questions"]
         ]
         # A stride through the list: neighbours in it are about the same article.
