@@ -277,8 +277,12 @@ async def _join(session: AsyncSession, residents: list[_Resident], same: dict[st
 async def _judge(
     session: AsyncSession, city: City, colleagues: dict[str, Staff], played: dict[uuid.UUID, Story]
 ) -> None:
-    """The manager has judged what was drawn of the week by chance; what came last waits for her."""
+    """The manager has judged the week; what came last waits for her.
+
+    She had more drawn than each night's few: in so small a week chance could leave out all that was missed.
+    """
     await drawing.nightly(session, city)
+    await drawing.more(session, city, len(played))
     judge = next(name for name, person in colleagues.items() if person.role == Role.MANAGER)
     newest = drawing.due_days(city)[0]
     drawn = select(Review).where(Review.conversation_id.in_(played), Review.day < newest)
