@@ -40,7 +40,7 @@ CHECKS: list[CheckFunction] = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
-EXAMPLES = int(os.environ.get("DESCRIPTION_EXAMPLES", "6"))  # of each route; more to look harder
+EXAMPLES = int(os.environ.get("DESCRIPTION_EXAMPLES", "8"))  # of each route; more to look harder
 
 
 @dataclass

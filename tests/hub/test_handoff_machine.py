@@ -448,16 +448,16 @@ def _told_by_whom_it_was(history: list[Touchpoint]) -> None:
             assert (state, holder) == ("agent", touchpoint.payload["by"])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.parametrize("half", [1, 2])  # each within the time that one test may take
 def test_whatever_happens_a_talk_is_in_one_pair_of_hands(
-    module_database_url: str, city: City, script: Script
+    module_database_url: str, city: City, script: Script, half: int
 ) -> None:
     Desk.url, Desk.city, Desk.script = module_database_url, with_hours(city, ALWAYS), script
     run_state_machine_as_test(
         Desk,
         settings=settings(
-            max_examples=200 if LONG else 8,
-            stateful_step_count=60 if LONG else 30,
+            max_examples=100 if LONG else 6,
+            stateful_step_count=60 if LONG else 40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             # Every step is a journey to a database: making a failure smaller takes minutes.

@@ -337,7 +337,7 @@ def test_whatever_happens_everybody_keeps_what_is_theirs(module_database_url: st
     run_state_machine_as_test(
         People,
         settings=settings(
-            max_examples=200 if LONG else 5,
+            max_examples=200 if LONG else 6,
             stateful_step_count=60 if LONG else 25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
