@@ -73,6 +73,6 @@ def _asked() -> Iterator[tuple[str, str, dict[str, Any]]]:
         ("A month long ago: a common word among rare events", "'pleas'", notes, (old, older)),
     ):
         query = Walk(cast(literal(words), TSQUERY), {}, filters, visible(SYSTEM)).stretch(*stretch, 21)
-        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy gives it no types
         compiled = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         yield title, str(compiled).replace(":", r"\:"), {}

@@ -279,10 +279,12 @@ async def _judge(
 ) -> None:
     """The manager has judged the week; what came last waits for her.
 
-    She had more drawn than each night's few: in so small a week chance could leave out all that was missed.
+    Where nobody real is drawn with them, she had more drawn than each night's few: in so small a week chance
+    could leave out all that was missed.
     """
     await drawing.nightly(session, city)
-    await drawing.more(session, city, len(played))
+    if not await real(session):
+        await drawing.more(session, city, len(played))
     judge = next(name for name, person in colleagues.items() if person.role == Role.MANAGER)
     newest = drawing.due_days(city)[0]
     drawn = select(Review).where(Review.conversation_id.in_(played), Review.day < newest)

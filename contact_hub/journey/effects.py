@@ -70,17 +70,13 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
         await continuity.remember(session, conversation, turn)
         shown = await terms.add(session, writer.city, turn)
         for reply in turn.replies:
-            said = await say(
+            said = await _reply(
                 session,
                 writer,
                 conversation,
+                turn,
                 reply,
-                channel=turn.channel,
-                address=turn.address,
-                in_reply_to=turn.touchpoint_id,
-                language=turn.language,
                 question=turn.text,
-                answers_resident=True,
                 understood=_understood(turn),
             )
             if shown is not None and reply is turn.replies[0]:
@@ -144,17 +140,30 @@ async def _heard(session: AsyncSession, writer: Writer, conversation: Conversati
     elif owed:
         notice = waiting.closed(writer.city, conversation, turn.language)
     if notice is not None:
-        await say(
-            session,
-            writer,
-            conversation,
-            notice,
-            channel=turn.channel,
-            address=turn.address,
-            in_reply_to=turn.touchpoint_id,
-            language=turn.language,
-            answers_resident=True,
-        )
+        await _reply(session, writer, conversation, turn, notice)
+
+
+async def _reply(
+    session: AsyncSession,
+    writer: Writer,
+    conversation: Conversation,
+    turn: Turn,
+    reply: Reply,
+    **more: Any,
+) -> uuid.UUID:
+    """Say something to whoever wrote, where they wrote it."""
+    return await say(
+        session,
+        writer,
+        conversation,
+        reply,
+        channel=turn.channel,
+        address=turn.address,
+        in_reply_to=turn.touchpoint_id,
+        language=turn.language,
+        answers_resident=True,
+        **more,
+    )
 
 
 async def _keep_media(session: AsyncSession, turn: Turn) -> None:
