@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
-from channels.base.fetch import IPAddress, Resolve, is_public, pin, resolve_name
+from channels.base.fetch import IPAddress, Resolve, is_public, pin, resolve_name, trusted
 
 SECONDS = 10.0  # for everything: name, connection, TLS, request and the head of the answer
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -66,7 +66,7 @@ class Reach:
             async with asyncio.timeout(self.seconds):
                 address = await self._address(url)
                 async with httpx.AsyncClient(
-                    timeout=self.seconds, trust_env=False, follow_redirects=False
+                    verify=trusted(), timeout=self.seconds, trust_env=False, follow_redirects=False
                 ) as client:
                     request = pin(client, "POST", url, address, headers=headers, content=body)
                     response = await client.send(request, stream=True)

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import Request, urlopen
 
+import psycopg
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Dialog, Locator, Page
 
 from contact_hub.database import Database
+from contact_hub.settings import libpq_url
 from contact_hub.staff import sessions
 from contact_hub.staff.models import Role
 from contact_hub.staff.service import make
@@ -168,18 +170,24 @@ def unhappy(
     line: WholeLine, words: str = "I want to talk to a person please", language: str = "en"
 ) -> tuple[Chatter, str]:
     """A resident who waits for a person, and the id of their conversation."""
-    before = {one["conversation_id"] for one in queue(line)}
     resident = chatter(line, language)
+    return resident, handed_over(line, resident, words)
+
+
+def handed_over(line: WholeLine, resident: Chatter, words: str = "I want to talk to a person please") -> str:
+    """Have a resident say what a person must answer; the id of the conversation, once it waits."""
+    before = waiting(line)
     resident.says(words)
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        new = [one["conversation_id"] for one in queue(line) if one["conversation_id"] not in before]
-        if new:
-            return resident, str(new[0])
+        if new := waiting(line) - before:
+            return max(new)  # an older one may have come back from an agent who fell silent
+        time.sleep(0.05)
     raise AssertionError("nobody waits")
 
 
-def queue(line: WholeLine) -> list[dict[str, Any]]:
-    """Who waits, as the command line says."""
-    found: list[dict[str, Any]] = json.loads(line.civicline("queue", "list", "--json").stdout)
-    return found
+def waiting(line: WholeLine) -> set[str]:
+    """The conversations in which somebody waits."""
+    with psycopg.connect(libpq_url(line.database_url)) as connection:
+        found = connection.execute("SELECT id FROM conversation WHERE state = 'waiting'")
+        return {str(talk) for (talk,) in found}

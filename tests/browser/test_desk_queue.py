@@ -61,10 +61,10 @@ def test_a_conversation_is_found_claimed_and_opened_by_keyboard_alone(line: Whol
     expect(ada.page.locator("#said")).to_contain_text("You have taken")
     resident.waits_for(ada.name)
     keyboard.press("Enter")
-    expect(ada.page).to_have_url(re.compile(f"/desk/c/{talk}"))
+    ada.page.wait_for_url(f"**/desk/c/{talk}")  # loaded, as is what listens to keys
     keyboard.press("g")
     keyboard.press("m")
-    expect(ada.page).to_have_url(re.compile("/desk#mine-heading"))
+    ada.page.wait_for_url("**/desk#mine-heading")
     keyboard.press("?")
     expect(ada.page.get_by_role("dialog", name="Keys")).to_be_visible()
     keyboard.press("Escape")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, axe_violations
-from tests.browser.desk import Clerk, Sit, chatter, queue, sit, unhappy
+from tests.browser.desk import Clerk, Sit, chatter, handed_over, sit, unhappy
 from tests.whole import WholeLine
 
 __all__ = ["sit"]
@@ -125,11 +124,7 @@ def test_canned_replies_and_answers_with_their_source_are_put_in(line: WholeLine
     resident = chatter(line)
     resident.says("When is my recycling collected?")
     resident.waits_for("help")
-    before = len(queue(line))
-    resident.says("I want to talk to a person please")
-    while len(queue(line)) == before:
-        time.sleep(0.2)
-    talk = max(one["conversation_id"] for one in queue(line))
+    talk = handed_over(line, resident)
     ada = sit("Ada")
     ada.opens(talk)
     ada.page.keyboard.press("c")

@@ -19,6 +19,7 @@ from twilio.http.response import Response
 
 from channels.base.codes import Outcome, failure
 from channels.base.errors import SendFailure, TemporaryFailure, UncertainFailure
+from channels.base.fetch import trusted
 from channels.base.twilio_api.codes import meaning
 
 OFFICIAL_API = "https://api.twilio.com"
@@ -31,7 +32,9 @@ class BoundedClient(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no 
     def __init__(self, base_url: str = OFFICIAL_API, *, seconds: float = 4.5) -> None:
         super().__init__(logging.getLogger(__name__), True, seconds)
         self._base = urlsplit(base_url.rstrip("/"))
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(seconds, connect=min(2.0, seconds)))
+        self._http = httpx.AsyncClient(
+            verify=trusted(), timeout=httpx.Timeout(seconds, connect=min(2.0, seconds))
+        )
         self.clock_skew = 0.0  # provider's clock minus ours, in seconds
 
     async def request(
