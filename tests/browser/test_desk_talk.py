@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, axe_violations
 from tests.browser.desk import Clerk, Sit, chatter, handed_over, sit, unhappy
@@ -56,6 +56,32 @@ def test_on_a_desktop_the_page_ends_where_the_desk_ends(line: WholeLine, sit: Si
     ada.opens(talk)
     expect(ada.lines.filter(has_text="This is message 2")).to_be_visible()
     assert ada.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_what_is_typed_while_the_line_is_slow_is_kept(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada")
+    ada.opens(talk)
+    ada.page.get_by_role("tab", name="Private note").click()
+    ada.page.locator("#note-words").fill("Ask Ben")
+    ada.page.get_by_role("tab", name="Reply").click()
+    slow: list[Route] = []
+    ada.page.route(re.compile("/(reply|undo/.*)$"), lambda route: slow.append(route))  # noqa: PLW0108 - playwright wants a function of Python's
+    with ada.page.expect_request("**/reply"):
+        writes(ada, "We come")
+    ada.page.keyboard.type(" on Monday")
+    slow.pop().continue_()
+    expect(ada.page.locator(".held")).to_contain_text("We come")
+    expect(ada.field).to_have_value("on Monday")
+    expect(ada.page.locator("#note-words")).to_have_value("Ask Ben")
+    with ada.page.expect_request("**/undo/*"):
+        ada.page.keyboard.press("Escape")
+    ada.page.keyboard.type(" at")
+    slow.pop().continue_()
+    expect(ada.page.locator(".held")).to_have_count(0)
+    expect(ada.field).to_have_value("We come\n\non Monday at")
+    ada.page.keyboard.type(" noon")
+    expect(ada.field).to_have_value("We come\n\non Monday at noon")
 
 
 def test_what_was_sent_is_taken_back_by_escape_and_never_arrives(line: WholeLine, sit: Sit) -> None:

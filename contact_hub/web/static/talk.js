@@ -55,6 +55,7 @@ document.addEventListener("htmx:before:swap", (event) => {
   const { ctx, tasks } = event.detail;
   talk.following = atEnd(); // now, not when the last scrolling was told of
   for (const task of tasks) {
+    keep(task.fragment, ctx.sent);
     // A stream that was interrupted may bring a line again.
     if (task.target === talk.lines) {
       for (const line of task.fragment.querySelectorAll("li[id]")) {
@@ -86,7 +87,7 @@ document.addEventListener("htmx:after:swap", (event) => {
     desk.say(`${who}: ${last.querySelector(".words")?.textContent ?? "sent something"}`);
   }
   talk.arrived = undefined;
-  if (source?.matches?.("#reply, .held, #composer")) talk.at("words")?.focus();
+  if (source?.matches?.("#reply, .held, #composer")) toItsEnd(talk.at("words"));
   if (source?.matches?.("#note")) talk.at("note-words")?.focus();
   const told = talk.at("told")?.textContent.trim();
   if (told && told !== talk.told) desk.say(told);
@@ -161,6 +162,30 @@ function dress() {
     }
     choose(composer.dataset.tab || "reply");
   }
+}
+
+document.addEventListener("htmx:before:request", (event) => {
+  const { ctx } = event.detail;
+  const field = talk.at({ composer: "words", note: "note-words" }[ctx.target?.id]);
+  if (field) ctx.sent = { field, words: field.value };
+});
+
+/** Keep what was typed while an answer was on its way, and in the fields that were not sent. */
+function keep(fragment, sent) {
+  for (const coming of fragment.querySelectorAll("textarea[id]")) {
+    const field = talk.at(coming.id);
+    if (!field) continue;
+    const gone = sent?.field === field && field.value.startsWith(sent.words) ? sent.words.length : 0;
+    const more = field.value.slice(gone);
+    coming.value += coming.value ? more : more.trimStart();
+  }
+}
+
+function toItsEnd(field) {
+  if (!field) return;
+  field.focus();
+  field.setSelectionRange(field.value.length, field.value.length);
+  if (field.value) field.dispatchEvent(new Event("input", { bubbles: true })); // a draft, and what it costs
 }
 
 /** Put words where the cursor is, so that the browser can take them out again. */
