@@ -25,16 +25,18 @@ QUIET = (
 )
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+LONGEST_STORY = 300  # seconds
 PATIENCE = 20_000  # milliseconds: a cold line on a busy machine
 
 expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what lies here, so that `-m "not browser"` leaves it out."""
+    """Marks what lies here, so that `-m "not browser"` leaves it out, and gives it time on a busy machine."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(LONGEST_STORY))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +133,8 @@ def go(browser: Browser, line: Any) -> Iterator[Go]:
 
 
 def axe_violations(page: Page) -> list[str]:
-    """Runs axe over the page and tells each violation with the elements it is about."""
+    """Runs axe over the page, once it is all there, and tells each violation with what it is about."""
+    page.wait_for_load_state()  # a heading may stand there before the colours do
     page.evaluate(AXE.read_text(encoding="utf-8"))
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", tags)

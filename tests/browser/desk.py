@@ -114,11 +114,18 @@ def seated(line: WholeLine, name: str, role: str) -> str:
         return aside.submit(lambda: asyncio.run(work())).result()
 
 
+WAITING = """
+    SELECT c.id FROM conversation c JOIN address a ON a.id = c.address_id
+    WHERE a.value = %s AND c.state = 'waiting'
+"""
+
+
 @dataclass
 class Chatter:
     """A resident on the web chat, asked over HTTP."""
 
     line: WholeLine
+    session: str
     token: str
     sent: int = 0
 
@@ -163,7 +170,7 @@ def ask(line: WholeLine, path: str, body: dict[str, Any] | None, token: str = ""
 
 def chatter(line: WholeLine, language: str = "en") -> Chatter:
     """Somebody new on the web chat."""
-    return Chatter(line, ask(line, "/channels/web_chat/sessions", {"language": language})["token"])
+    return Chatter(line, **ask(line, "/channels/web_chat/sessions", {"language": language}))
 
 
 def unhappy(
@@ -176,18 +183,11 @@ def unhappy(
 
 def handed_over(line: WholeLine, resident: Chatter, words: str = "I want to talk to a person please") -> str:
     """Have a resident say what a person must answer; the id of the conversation, once it waits."""
-    before = waiting(line)
     resident.says(words)
     until = time.monotonic() + 30
-    while time.monotonic() < until:
-        if new := waiting(line) - before:
-            return max(new)  # an older one may have come back from an agent who fell silent
-        time.sleep(0.05)
+    with psycopg.connect(libpq_url(line.database_url), autocommit=True) as connection:
+        while time.monotonic() < until:
+            if found := connection.execute(WAITING, [resident.session]).fetchone():
+                return str(found[0])
+            time.sleep(0.05)
     raise AssertionError("nobody waits")
-
-
-def waiting(line: WholeLine) -> set[str]:
-    """The conversations in which somebody waits."""
-    with psycopg.connect(libpq_url(line.database_url)) as connection:
-        found = connection.execute("SELECT id FROM conversation WHERE state = 'waiting'")
-        return {str(talk) for (talk,) in found}

@@ -315,8 +315,12 @@ def test_shift_enter_makes_a_new_line(go: Go) -> None:
 def test_news_is_counted_while_the_chat_is_closed(go: Go) -> None:
     visit = go()
     visit.open_chat()
-    visit.say(QUESTION)
+    slow: list[Route] = []
+    visit.page.route("**/web_chat/messages", lambda route: slow.append(route))  # noqa: PLW0108 - as playwright wants
+    with visit.page.expect_request("**/web_chat/messages"):
+        visit.say(QUESTION)
     visit.field.press("Escape")
+    slow.pop().continue_()
     expect(visit.part(".launch .count")).to_be_visible()
     expect(visit.part(".launch")).to_have_attribute(
         "aria-label", re.compile(r"Ask the city.*New messages: \d")

@@ -66,7 +66,7 @@ def test_what_is_typed_while_the_line_is_slow_is_kept(line: WholeLine, sit: Sit)
     ada.page.locator("#note-words").fill("Ask Ben")
     ada.page.get_by_role("tab", name="Reply").click()
     slow: list[Route] = []
-    ada.page.route(re.compile("/(reply|undo/.*)$"), lambda route: slow.append(route))  # noqa: PLW0108 - playwright wants a function of Python's
+    ada.page.route(re.compile("/(reply|undo/.*)$"), lambda route: slow.append(route))  # noqa: PLW0108 - as playwright wants
     with ada.page.expect_request("**/reply"):
         writes(ada, "We come")
     ada.page.keyboard.type(" on Monday")
@@ -108,7 +108,7 @@ def test_a_draft_is_there_after_a_reload_and_a_colleague_sees_that_somebody_writ
     ada.opens(talk)
     ben.opens(talk)
     expect(ada.page.locator("#company")).to_contain_text(f"{ben.name} looks at this too")
-    with ada.page.expect_response(re.compile("/draft")):
+    with ada.page.expect_response(lambda answer: "wri" in (answer.request.post_data or "")):
         ada.field.press_sequentially("I am just wri", delay=20)
     expect(ben.page.locator("#company")).to_contain_text(f"{ada.name} is writing here")
     ada.page.reload()
@@ -264,6 +264,7 @@ def test_an_arabic_resident_is_read_from_right_to_left_and_answered_in_arabic(
     expect(ada.page.locator("#cost")).to_contain_text("reads like English; the resident writes Arabic")
     ada.page.keyboard.press("Escape")
     ada.page.locator("#canned summary").click()
+    expect(ada.page.locator("#canned-find")).to_be_focused()
     ada.page.keyboard.type("تحية")
     ada.field.fill("")
     ada.page.locator("#canned-list li:visible button").first.click()

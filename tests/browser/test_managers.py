@@ -26,7 +26,7 @@ SHOTS = os.environ.get("SCREENSHOTS")  # a folder, for whoever wants to look
 @pytest.fixture(scope="module")
 def told(line: WholeLine) -> Iterator[str]:
     """What is said of an invented week, which is gone afterwards."""
-    made = line.civicline("demo", "--among-real")
+    made = line.civicline("demo", "--among-real", timeout=300)
     assert made.returncode == 0, made.stderr
     yield made.stdout
     line.civicline("demo", "--remove")

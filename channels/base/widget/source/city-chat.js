@@ -143,7 +143,8 @@ class CityChat extends HTMLElement {
 
   // ---- the element
 
-  #build(direction = this.#parts.all?.dir || "ltr") {
+  // Until the city has said how the language is written, as the page around us is written.
+  #build(direction = this.#parts.all?.dir || getComputedStyle(this).direction) {
     const words = this.#composer?.text || "";
     const focused = this.#root.activeElement?.getAttribute("name");
     const old = this.#parts;
