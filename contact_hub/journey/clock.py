@@ -27,6 +27,7 @@ SWEEPS: Mapping[str, Sweep] = {
     "let questions lapse": asking.lapse,
     "renew promises": patience.renew_promises,
     "give back silent conversations": patience.give_back_silent,
+    "give back what somebody held who left": patience.give_back_left,
     "wake what was put aside": patience.wake_snoozed,
     "tell elsewhere what waits": patience.tell_elsewhere,
     "tell those who asked": found.tell_those_who_asked,

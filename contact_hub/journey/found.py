@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import Uuid, cast, func, select, update
+from sqlalchemy import ColumnElement, Uuid, cast, exists, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen, Conversation, ConversationState
@@ -59,8 +60,7 @@ async def _due(session: AsyncSession) -> list[tuple[uuid.UUID, uuid.UUID, uuid.U
         .join(Citizen, Citizen.id == Address.citizen_id)
         .where(
             Answer.told_at.is_(None),
-            # While a person looks after them, the person tells them.
-            Conversation.state.in_((ConversationState.BOT, ConversationState.CLOSED)),
+            ~_with_a_person(),
             Address.reachable,
             Address.retired_at.is_(None),
             ~citizens.doubtful(),
@@ -73,6 +73,16 @@ async def _due(session: AsyncSession) -> list[tuple[uuid.UUID, uuid.UUID, uuid.U
     return [(talk, answer, draft) for talk, answer, draft in rows]
 
 
+def _with_a_person() -> ColumnElement[bool]:
+    """Whether a person looks after the citizen of a row's address, or is to: then the person tells them."""
+    place, talk = aliased(Address), aliased(Conversation)
+    return exists().where(
+        talk.address_id == place.id,
+        place.citizen_id == Address.citizen_id,
+        talk.state.in_((ConversationState.WAITING, ConversationState.AGENT)),
+    )
+
+
 async def _tell(
     session: AsyncSession, writer: Writer, talk_id: uuid.UUID, answer_id: uuid.UUID, draft_id: uuid.UUID
 ) -> set[str]:
@@ -80,6 +90,8 @@ async def _tell(
     draft = await session.get_one(DraftArticle, draft_id)
     place = await session.get_one(Address, talk.address_id)
     answer = await session.get_one(Answer, answer_id)
+    if await session.scalar(select(_with_a_person()).select_from(Address).where(Address.id == place.id)):
+        return set()
     if not await _first_time(session, place.citizen_id, draft):
         return set()
     language = writer.city.speaks(talk.language or answer.language)

@@ -19,10 +19,13 @@ from contact_hub.handoff.hours import open_before, open_between
 from contact_hub.handoff.models import Wait
 from contact_hub.handoff.rules import BROKEN_PROMISE, Rules, raised, rules_of
 from contact_hub.journey import saying, waiting, weighing
+from contact_hub.journey.hands.colleagues import answers
 from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
 from contact_hub.privacy.consent import Purpose
+from contact_hub.staff.access import ALLOWED, Action
+from contact_hub.staff.models import Staff
 from contact_hub.timeline.models import ChatSession
 from contact_hub.web.errors import DATABASE_AWAY
 
@@ -105,6 +108,19 @@ async def give_back_silent(writer: Writer) -> Collection[str]:
     return topics
 
 
+async def give_back_left(writer: Writer) -> Collection[str]:
+    """Put conversations back into the queue whose holder does not work at the desk any more, and say so."""
+    topics = set[str]()
+    who_may = [role for role, actions in ALLOWED.items() if Action.ANSWER in actions]
+    gone = select(Staff.name).where(Staff.disabled_at.is_not(None) | Staff.role.not_in(who_may))
+    async with writer.database.begin() as session:
+        left = _batch(Conversation.holder.in_(gone)).where(Conversation.state == ConversationState.AGENT)
+        for talk, address in await session.execute(left.order_by(Conversation.id)):
+            if await _alone(session, talk, _give_back(session, writer, talk, address)):
+                topics |= _news(talk, address)
+    return topics
+
+
 async def _give_back(session: AsyncSession, writer: Writer, talk: Conversation, address: Address) -> None:
     name, language = talk.holder, writer.city.speaks(talk.language)
     await handoff.move(
@@ -117,14 +133,21 @@ async def _give_back(session: AsyncSession, writer: Writer, talk: Conversation, 
 
 
 async def wake_snoozed(writer: Writer) -> Collection[str]:
-    """Bring back to their holders the conversations that were put aside until now."""
+    """Bring back to their holders, or to who may answer now, the conversations put aside until now."""
     topics = set[str]()
     async with writer.database.begin() as session:
         due = _batch(Conversation.snoozed_until <= now()).where(Conversation.state == ConversationState.AGENT)
         for talk, address in await session.execute(due):
-            await handoff.snooze(session, talk, None, by=None)
-            topics |= _news(talk, address)
+            if await _alone(session, talk, _wake(session, writer, talk, address)):
+                topics |= _news(talk, address)
     return topics
+
+
+async def _wake(session: AsyncSession, writer: Writer, talk: Conversation, address: Address) -> None:
+    await handoff.snooze(session, talk, None, by=None)
+    holder = await session.scalar(select(Staff).where(Staff.name == talk.holder))
+    if holder is not None and not await answers(session, writer.city, talk, holder):
+        await _give_back(session, writer, talk, address)  # by another department now, or sealed
 
 
 async def tell_elsewhere(writer: Writer) -> Collection[str]:

@@ -505,6 +505,23 @@ async def test_while_a_person_looks_after_somebody_the_news_waits(
         assert await asking.count("answer", "told_at IS NOT NULL") == 0
 
 
+async def test_the_news_waits_as_well_while_a_person_looks_after_them_about_something_else(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
+) -> None:
+    resident = await asks(asking, script, "May I fly a drone?")
+    await resident.says("send me alerts")
+    await published(people, await answers_of(asking))
+    await asking.sql("UPDATE conversation SET state = 'closed', closed_at = now()")
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    await resident.says("A person please")
+    with time_machine.travel(_at_noon(), tick=True):
+        await tell_those_who_asked(asking.writer)
+        assert await asking.count("answer", "told_at IS NOT NULL") == 0
+        await asking.sql("UPDATE conversation SET state = 'closed', closed_at = now()")
+        await tell_those_who_asked(asking.writer)
+    assert await asking.count("answer", "told_at IS NOT NULL") == 1
+
+
 def test_an_article_without_latin_letters_has_a_name_all_the_same() -> None:
     written = drafts.Written("pets", "zh", "可以在公园里放飞无人机吗", "", "https://x.example")
     name = drafts._name(written)

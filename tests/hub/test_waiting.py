@@ -24,9 +24,12 @@ from contact_hub.handoff import service as handoff
 from contact_hub.handoff.rules import MOST, Rules, effective, raised, rules_of, turn_at
 from contact_hub.identity import merging
 from contact_hub.journey import by_hand, clock, waiting
+from contact_hub.journey.hands.colleagues import viewer_of
 from contact_hub.operations.queue import Lane
 from contact_hub.privacy import consent
 from contact_hub.staff.access import Viewer
+from contact_hub.staff.models import Role
+from contact_hub.staff.service import change, disable, locked, make
 from tests.contract import recorded
 from tests.fakes import twilio
 from tests.hub.line import Line, Resident, Script, turn
@@ -592,6 +595,43 @@ async def test_what_was_put_aside_comes_back_by_itself(open_line: Line) -> None:
     assert [t.kind for t in await resident.touchpoints()][-1] == "snooze_ended"
     await ticks(open_line)
     assert (await resident.conversation()).holder == "Maria"
+
+
+@pytest.mark.parametrize("snoozed", [None, timedelta(days=1)])
+async def test_what_somebody_held_who_left_is_everybodys_again(
+    open_line: Line, snoozed: timedelta | None
+) -> None:
+    resident = await waits(open_line)
+    async with open_line.database.begin() as session:
+        nina = await make(session, "Nina", Role.AGENT, ["contact_centre"])
+    await answers(resident, viewer=viewer_of(nina, open_line.city))
+    await back_dates(resident, snoozed_until=snoozed and now() + snoozed)
+    await ticks(open_line)
+    assert (await resident.conversation()).holder == "Nina"
+    async with open_line.database.begin() as session:
+        left = await locked(session, nina.id)
+        assert left is not None
+        await disable(session, left)
+    await ticks(open_line)
+    talk = await resident.conversation()
+    assert (talk.state, talk.holder, talk.snoozed_until) == (State.WAITING, None, None)
+    assert (await resident.reads())[-1].startswith(open_line.city.say("agent_away", "en", name="Nina"))
+
+
+async def test_what_was_put_aside_by_somebody_of_another_department_now_is_everybodys(
+    open_line: Line,
+) -> None:
+    resident = await waits(open_line)
+    async with open_line.database.begin() as session:
+        nina = await make(session, "Nina", Role.SUPERVISOR, ["contact_centre"])
+    await answers(resident, viewer=viewer_of(nina, open_line.city))
+    await back_dates(resident, snoozed_until=ago(seconds=1), department="waste")
+    async with open_line.database.begin() as session:
+        moved = await locked(session, nina.id)
+        assert moved is not None
+        await change(session, moved, role=Role.AGENT, departments=["roads"])
+    await ticks(open_line)
+    assert (await resident.conversation()).state == State.WAITING
 
 
 # Who waits and then... -----------------------------------------------------------------------------
