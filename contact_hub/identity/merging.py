@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import column, func, insert, or_, select, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
@@ -23,6 +23,11 @@ from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Touchpoint
 
 LONGEST_REASON = 500
+# Legal holds are a room above this one; their table is known here by name.
+_HOLD = table(
+    "legal_hold",
+    *map(column, ("id", "citizen_id", "reason", "until", "placed_by", "placed_at", "lifted_at")),
+)
 
 
 class CannotMerge(ValueError):
@@ -157,10 +162,11 @@ async def undo(
         raise CannotMerge("There is no such merge.")
     if entry.undone_at is not None:
         return entry
-    joined = await identity.current(session, entry.absorbed_id)
+    shared = await _joined_with(session, entry.absorbed_id)
     entry.undone_at, entry.undone_by, entry.undo_reason = now(), by.name, reason
     await session.flush()
-    await _keep_sealed(session, entry, joined)
+    await _keep_sealed(session, entry, shared)
+    await _keep_held(session, entry, shared)
     await ledger.settle(session, entry.survivor_id, entry.absorbed_id)
     for citizen in (entry.survivor_id, entry.absorbed_id):
         await _tell(session, entry, citizen, by, done="undone")
@@ -220,11 +226,20 @@ def _reason(reason: str | None) -> str:
     return words[:LONGEST_REASON]
 
 
-async def _keep_sealed(session: AsyncSession, entry: Merge, joined: uuid.UUID | None) -> None:
+async def _joined_with(session: AsyncSession, citizen_id: uuid.UUID) -> list[uuid.UUID]:
+    """Everybody whom a citizen was merged into, one after the other, as the ledger stands."""
+    path = [citizen_id]
+    for entry in await _standing(session):
+        if entry.absorbed_id == path[-1]:
+            path.append(entry.survivor_id)
+    return path[1:]
+
+
+async def _keep_sealed(session: AsyncSession, entry: Merge, shared: list[uuid.UUID]) -> None:
     """What was sealed while two citizens were one stays sealed for both of them."""
     seals = await session.scalars(
         select(SealedRecord).where(
-            SealedRecord.citizen_id == joined,
+            SealedRecord.citizen_id.in_(shared),
             SealedRecord.merge_id.is_(None),
             SealedRecord.sealed_at >= entry.made_at,
         )
@@ -243,6 +258,21 @@ async def _keep_sealed(session: AsyncSession, entry: Merge, joined: uuid.UUID | 
             select(SealedReader.staff_id).where(SealedReader.sealed_record_id == seal.id)
         )
         session.add_all(SealedReader(sealed_record_id=twin.id, staff_id=reader) for reader in readers)
+
+
+async def _keep_held(session: AsyncSession, entry: Merge, shared: list[uuid.UUID]) -> None:
+    """A hold placed while two citizens were one keeps both of them, until each is lifted."""
+    found = await session.execute(
+        select(_HOLD).where(
+            _HOLD.c.citizen_id.in_(shared),
+            _HOLD.c.placed_at >= entry.made_at,
+            _HOLD.c.lifted_at.is_(None),
+            or_(_HOLD.c.until.is_(None), _HOLD.c.until > now()),
+        )
+    )
+    for hold in found.mappings().all():
+        twin = {**hold, "id": new_id(), "citizen_id": entry.absorbed_id}
+        await session.execute(insert(_HOLD).values(**twin))
 
 
 async def _tell(session: AsyncSession, entry: Merge, citizen: uuid.UUID, by: Viewer, *, done: str) -> None:

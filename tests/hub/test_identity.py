@@ -6,6 +6,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,11 +15,16 @@ import pytest
 from channels.base.contract import InboundKind
 from contact_hub.citizens import identity
 from contact_hub.citizens.models import Proof
+from contact_hub.citizens.sealed import seal
+from contact_hub.database import now
 from contact_hub.identity import codes, merging, suggestions
 from contact_hub.identity.merging import CannotMerge
 from contact_hub.identity.models import Likeness, Merge
 from contact_hub.operations import timers
 from contact_hub.operations.queue import Lane
+from contact_hub.privacy import erasure, holds
+from contact_hub.privacy.erasure import Held
+from contact_hub.privacy.schedule import schedule_of
 from contact_hub.staff import service as staff
 from contact_hub.staff.access import Viewer
 from contact_hub.staff.service import Scope
@@ -496,6 +502,39 @@ async def test_a_sealed_record_stays_sealed_wherever_its_addresses_go(hub: Line)
     assert await sealed(hub) == {one, two}
     await undo(hub, entry)
     assert await sealed(hub) == {two}
+
+
+async def test_what_was_put_on_a_merged_citizen_keeps_both_once_they_are_parted(hub: Line) -> None:
+    people = [hub.texter("+15551230001"), hub.chatter(), hub.texter("+15551230003")]
+    for resident in people:
+        await resident.does(words="hello")
+    a, b, c = [await whose(resident) for resident in people]
+    async with hub.database.begin() as session:
+        await holds.add(session, MARIA, a, "before they were one", None)
+    first = await merge(hub, a, b)
+    async with hub.database.begin() as session:
+        await holds.add(session, MARIA, a, "a claim of theirs", None)
+        await seal(session, a, [], "under threat")
+    second = await merge(hub, c, a)
+    async with hub.database.begin() as session:
+        await holds.add(session, MARIA, c, "another claim", now() + timedelta(days=30))
+        await holds.add(session, MARIA, c, "over already", now())
+    await undo(hub, first)
+    assert await sealed(hub) == {a, b, c}
+    assert await held(hub, b) == ["a claim of theirs", "another claim"]
+    async with hub.database.begin() as session:
+        with pytest.raises(Held):
+            await erasure.preview(session, b, schedule_of(hub.city))
+    await undo(hub, second)
+    assert await held(hub, a) == ["a claim of theirs", "another claim", "before they were one"]
+    async with hub.database.begin() as session:
+        assert await holds.lift(session, MARIA, b) == 2, "each is lifted by itself"
+    assert len(await held(hub, a)) == 3
+
+
+async def held(line: Line, citizen: uuid.UUID) -> list[str]:
+    async with line.database.begin() as session:
+        return sorted(hold.reason for hold in await holds.of_citizen(session, citizen))
 
 
 async def sealed(line: Line) -> set[uuid.UUID]:
