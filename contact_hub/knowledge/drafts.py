@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
@@ -95,7 +95,7 @@ async def begin(
     session.add(
         DraftArticle(
             id=draft_id,
-            article=_name(written),
+            article=_name(written.topic, written.title),
             language=written.language,
             title=written.title,
             text=written.text,
@@ -109,6 +109,34 @@ async def begin(
     )
     await audit.record(session, viewer, "draft.begun", subject=str(draft_id))
     return draft_id
+
+
+def reword(draft: DraftArticle, title: str, text: str) -> bool:
+    """Take words out of a locked draft, its name included, and leave it its author's; False where none go.
+
+    A publication under way begins before it and ends after it: it finds the draft changed, and stops.
+    """
+    if (title, text) == (draft.title, draft.text):
+        return False
+    draft.title, draft.text, draft.changed_at = title, text, now()
+    draft.article = _name(draft.article.partition("/")[0], title)
+    return True
+
+
+async def about(session: AsyncSession, answers: Collection[str]) -> Sequence[DraftArticle]:
+    """Articles that are to answer one of these questions and are not the city's word yet, locked."""
+    return (
+        await session.scalars(
+            select(DraftArticle)
+            .where(
+                func.jsonb_exists_any(DraftArticle.answers, cast(list(answers), ARRAY(Text))),
+                DraftArticle.published_at.is_(None),
+            )
+            .order_by(DraftArticle.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).all()
 
 
 async def locked(session: AsyncSession, draft_id: uuid.UUID) -> DraftArticle | None:
@@ -140,7 +168,7 @@ async def write(session: AsyncSession, viewer: Viewer, draft: DraftArticle, writ
     """Change a locked draft. Whoever changes it is its author, and somebody else must publish it."""
     _still_open(draft)
     before = (draft.language, draft.title, draft.text, draft.url, draft.article)
-    after = (written.language, written.title, written.text, written.url, _name(written))
+    after = (written.language, written.title, written.text, written.url, _name(written.topic, written.title))
     if before == after:
         return
     draft.language, draft.title, draft.text, draft.url, draft.article = after
@@ -239,10 +267,10 @@ def _collection(draft_id: uuid.UUID) -> str:
     return f"draft:{draft_id}"
 
 
-def _name(written: Written) -> str:
+def _name(topic: str, title: str) -> str:
     """An article's name by its topic and title; a title without Latin letters is named by a digest."""
-    plain = unicodedata.normalize("NFKD", written.title.casefold()).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-")
     if len(slug) < 3:
-        slug = f"article-{uuid.uuid5(uuid.NAMESPACE_URL, written.title).hex[:8]}"
-    return f"{written.topic}/{slug}"
+        slug = f"article-{uuid.uuid5(uuid.NAMESPACE_URL, title).hex[:8]}"
+    return f"{topic}/{slug}"

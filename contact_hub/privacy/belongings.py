@@ -73,6 +73,7 @@ CHANGED: Mapping[str, str] = {
     "audit": "who did what stays, without words",
     "suppression": "becomes a mark",
     "saved_search": "one that names the person goes",
+    "draft_article": "one begun from their question loses its words, or goes where it was discarded",
 }
 
 # What goes by itself with a row above, by a foreign key.
@@ -87,7 +88,6 @@ NOBODYS: Mapping[str, str] = {
     "channel_memory": "how far a channel has read",
     "channel_pause": "until when a provider asked to wait",
     "consent_text": "the words that were agreed to, everybody's",
-    "draft_article": "the city's articles",
     "erasure": "marks, sealed",
     "idempotent_answer": "answers to other systems, for a day",
     "invitation": "staff",

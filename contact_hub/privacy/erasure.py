@@ -26,10 +26,11 @@ from contact_hub.citizens.models import Address, Citizen
 from contact_hub.citizens.service import DESK, SESSION_CHANNELS
 from contact_hub.database import Database, at_the_end, new_id, now, sealer_of
 from contact_hub.events.service import emit
-from contact_hub.privacy import counts, holds, ledger
+from contact_hub.privacy import articles, counts, holds, ledger
 from contact_hub.privacy.belongings import PROVIDERS_IDS, REMOVALS, Removal
 from contact_hub.privacy.records import LegalHold
 from contact_hub.privacy.schedule import Rule, Schedule
+from contact_hub.search import saved
 from contact_hub.staff.access import SYSTEM, Viewer
 
 log = structlog.get_logger()
@@ -396,16 +397,9 @@ async def _forget_words(session: AsyncSession, person: _Person) -> None:
     names = await session.scalars(
         select(Citizen.name).where(Citizen.id.in_(person.citizens), Citizen.name.is_not(None))
     )
-    known = [a.value for a in person.addresses if a.channel != DESK] + [name for name in names if name]
-    for words in known:
-        await session.execute(
-            text(
-                "DELETE FROM saved_search WHERE position(lower(:words) in lower(query)) > 0"
-                " OR position(lower(:words) in lower(name)) > 0"
-                " OR position(lower(:words) in lower(filters::text)) > 0"
-            ),
-            {"words": words},
-        )
+    addresses = [address.value for address in person.addresses if address.channel != DESK]
+    await saved.forget_person(session, [name for name in names if name], addresses)
+    await articles.forget_questions(session, [address.id for address in person.addresses])
 
 
 async def _there(session: AsyncSession) -> list[Removal]:

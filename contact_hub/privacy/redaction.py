@@ -34,7 +34,8 @@ from contact_hub.audit import service as audit
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import visible
-from contact_hub.knowledge.models import Answer, DraftArticle
+from contact_hub.knowledge import drafts
+from contact_hub.knowledge.models import Answer
 from contact_hub.outbox.models import Delivery
 from contact_hub.privacy.masking import SENSITIVE, Kind, find, mask
 from contact_hub.staff.access import Viewer
@@ -316,17 +317,11 @@ async def _scrub_written(session: AsyncSession, conversation_id: uuid.UUID, scru
 
 async def _scrub_drafts(session: AsyncSession, touchpoint_id: uuid.UUID, scrub: Scrub) -> int:
     """Articles begun from this question, as long as they are the city's draft and not yet its word."""
-    places = 0
-    for answer in await session.scalars(select(Answer.id).where(Answer.question_id == touchpoint_id)):
-        for draft in await session.scalars(
-            select(DraftArticle).where(
-                DraftArticle.answers.contains([str(answer)]), DraftArticle.published_at.is_(None)
-            )
-        ):
-            left = scrub(draft.title), scrub(draft.text)
-            places += left != (draft.title, draft.text)
-            draft.title, draft.text = left
-    return places
+    answers = await session.scalars(select(Answer.id).where(Answer.question_id == touchpoint_id))
+    return sum(
+        drafts.reword(draft, scrub(draft.title), scrub(draft.text))
+        for draft in await drafts.about(session, [str(answer) for answer in answers])
+    )
 
 
 async def _remove_files(session: AsyncSession, touchpoint_id: uuid.UUID) -> int:

@@ -36,6 +36,10 @@ log = structlog.get_logger()
 NIGHT = 3  # o'clock in the city's zone
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 _OLD = "t.id < :low"
+_NOBODYS_HELD = (
+    "NOT EXISTS (SELECT FROM answer a JOIN touchpoint p ON p.id = a.question_id"
+    " WHERE jsonb_exists(t.answers, a.id::text) AND p.address_id = ANY(:held))"
+)
 _OF_THESE = "SELECT t.id FROM touchpoint t WHERE t.id < :low AND NOT (t.address_id = ANY(:held))"
 
 
@@ -173,7 +177,8 @@ async def _class(database: Database, name: str, rule: Rule, at: datetime, *, dry
 
 
 async def _messages(database: Database, rule: Rule, at: datetime, *, dry_run: bool) -> Line:
-    """Touchpoints with everything that says the same again: answers, feed lines, search words."""
+    """Touchpoints with everything that says the same again: answers, feed lines, search words, and
+    articles begun from questions and discarded."""
     before = rule.cutoff(at)
     if before is None:
         return Line("messages", rule, None)
@@ -181,8 +186,11 @@ async def _messages(database: Database, rule: Rule, at: datetime, *, dry_run: bo
         values = await _values(session, before, at)
         rows = await _count(session, "touchpoint t", f"{_OLD} AND {FREE}", values)
         held = await _count(session, "touchpoint t", f"{_OLD} AND NOT ({FREE})", values)
+        discarded = f"t.state = 'discarded' AND t.changed_at < :before AND {_NOBODYS_HELD}"
+        rows += await _count(session, "draft_article t", discarded, values)
         whole = await _whole_months(session, before, values)
         if not dry_run:
+            await _delete(session, "draft_article", discarded, values)
             for measure in ("touchpoint", "handoff", "answer", "helpful"):
                 await counts.keep(session, measure, f"{_OLD} AND {FREE}", **values)
             await _delete(

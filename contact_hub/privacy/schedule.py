@@ -12,7 +12,7 @@ from contact_hub.city import City, CityError
 
 # Every class of records, and what is meant by its age.
 CLASSES: Mapping[str, str] = {
-    "messages": "said, written or pressed, with its search words, answers and feedback",
+    "messages": "said, written or pressed, with its search words, answers, feedback and discarded articles",
     "files": "attachments",
     "deliveries": "what became of messages that left",
     "conversations": "closed conversations and what the assistant remembers of them",

@@ -24,12 +24,16 @@ from contact_hub.database import Database, now
 from contact_hub.handoff import service as handoff
 from contact_hub.identity import merging
 from contact_hub.journey import by_hand
+from contact_hub.knowledge import drafts
+from contact_hub.knowledge.drafts import Written
+from contact_hub.knowledge.models import DraftArticle
 from contact_hub.models import Base
 from contact_hub.operations.postgres import Postgres
 from contact_hub.operations.queue import Lane, LeaseLost
 from contact_hub.privacy import belongings, counts, erasure, holds, ledger, retention
 from contact_hub.privacy.erasure import Answer, Held
 from contact_hub.privacy.schedule import schedule_of
+from contact_hub.search import saved
 from contact_hub.staff import service as staff
 from contact_hub.staff.access import SYSTEM, Viewer
 from contact_hub.staff.service import Scope
@@ -206,6 +210,62 @@ async def test_nothing_of_an_erased_resident_is_found_anywhere(
     assert (await talking.sql("SELECT category, place, address_id FROM report")) == [("pothole", "", None)]
     assert await talking.work() == 0  # the task went with its message
     assert await talking.unsettled() == 0
+
+
+async def test_a_question_goes_from_the_articles_begun_from_it(
+    talking: Line, script: Script, tmp_path: Path
+) -> None:
+    script.on_turn = lambda asked: turn({"answer": found("refused")})
+    texter, stranger = talking.texter(NUMBER), talking.texter("+15559990000")
+    question = "My neighbour John Murphy at 12 Oak Street keeps a goose"
+    for words in (question, "When is the fair?"):
+        await texter.says(words)
+    await stranger.says("When is the fair?")
+    asked = await talking.sql("SELECT id FROM answer ORDER BY id")
+    goose, fair, fair_too = [row.id for row in asked]
+
+    async def begun(title: str, text: str, *answers: uuid.UUID, state: str = "draft") -> uuid.UUID:
+        async with talking.database.begin() as session:
+            written = Written("parks", "en", title, text, "https://x.example")
+            which = await drafts.begin(session, SYSTEM, written, answers)
+            (await session.get_one(DraftArticle, which)).state = state
+            return which
+
+    await begun(question, "", goose, state="discarded")
+    quoted = await begun("Geese", f"A resident asked: {question.upper()}", goose, state="review")
+    named = await begun("My neighbour John Murphy at 12 Oak Street?", "Geese may be kept.", goose)
+    shared = await begun("When is the fair?", "In May.", fair, fair_too, state="review")
+    await erase(talking, await citizen_of(texter), tmp_path)
+    left = await talking.sql("SELECT id, article, title, text, answers, state FROM draft_article ORDER BY id")
+    assert left == [
+        (quoted, "parks/geese", "Geese", "A resident asked: [removed]", [], "draft"),
+        (named, "parks/removed", "[removed]", "Geese may be kept.", [], "draft"),
+        (shared, "parks/when-is-the-fair", "When is the fair?", "In May.", [str(fair_too)], "review"),
+    ]
+
+
+async def test_searches_for_the_erased_go_and_everybody_elses_stay(talking: Line, tmp_path: Path) -> None:
+    kept = ["green bin", "job centre", "Jo", "rose street", "087 123 4568", "John's murphyfield", "e"]
+    gone = ["murphy, John: bins", "call 087 123 4567", "+353 87 1234567"]
+    names = ("John Murphy", "Jo", "e", "Bin", "channel")
+    owner = uuid.uuid4()
+    async with talking.database.begin() as session:
+        for words in (*kept, *gone):
+            await saved.save(session, owner, words, words, {"channel": ["sms"], "language": ["en"]})
+        await saved.save(session, owner, "the councillor", "王小明的报告", {})
+
+    async def left() -> set[str]:
+        async with talking.database.begin() as session:
+            return {search.name for search in await saved.kept_by(session, owner)}
+
+    for number, name in enumerate((*names, "王小明")):
+        texter = talking.texter("+353871234567" if name == "John Murphy" else f"+1555000900{number}")
+        await texter.does(words="Hello")
+        citizen = await citizen_of(texter)
+        async with talking.database.begin() as session:
+            (await session.get_one(Citizen, citizen)).name = name
+        await erase(talking, citizen, tmp_path)
+        assert await left() == {*kept} | ({"the councillor"} if name != "王小明" else set()), name
 
 
 async def figures(line: Line) -> dict[tuple[str, str, str], int]:

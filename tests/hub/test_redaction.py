@@ -98,7 +98,7 @@ async def test_what_staff_wrote_about_a_message_loses_its_words_as_well(
         (answer,) = await session.scalars(select(Answer))
         session.add(
             DraftArticle(
-                article="x/y",
+                article="x/my-code-word-is-heliotrope",
                 language="en",
                 title=secret,
                 text=secret,

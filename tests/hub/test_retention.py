@@ -13,6 +13,9 @@ import time_machine
 from channels.base.contract import Upload
 from contact_hub.city import City, CityError
 from contact_hub.database import now
+from contact_hub.knowledge import drafts
+from contact_hub.knowledge.drafts import Written
+from contact_hub.knowledge.models import DraftArticle
 from contact_hub.privacy import counts, holds, retention
 from contact_hub.privacy.schedule import CLASSES, schedule_of
 from contact_hub.staff.access import SYSTEM
@@ -103,6 +106,23 @@ async def test_a_hold_keeps_everything_of_one_citizen(talking: Line, script: Scr
             assert await holds.lift(session, SYSTEM, kept) == 1
         await retention.run(talking.database, talking.city, talking.folder)
     assert await talking.count("citizen") == 0
+
+
+async def test_a_discarded_article_goes_when_messages_do(talking: Line, script: Script) -> None:
+    texter, _ = await lived(talking, script)
+    (answer,) = await talking.sql("SELECT id FROM answer")
+    async with talking.database.begin() as session:
+        held = await holds.add(session, SYSTEM, (await texter.place()).citizen_id, "a claim", None)
+        for state, answers in (("discarded", []), ("discarded", [answer.id]), ("draft", [])):
+            written = Written("waste", "en", f"About bins, {state}", "", "https://x.example")
+            which = await drafts.begin(session, SYSTEM, written, answers)
+            (await session.get_one(DraftArticle, which)).state = state
+    with time_machine.travel(now() + timedelta(days=365 * 10), tick=False):
+        await retention.run(talking.database, talking.city, talking.folder)
+        assert await talking.count("draft_article") == 2, "a hold keeps what was made of a question"
+        await talking.sql("UPDATE legal_hold SET lifted_at = now() WHERE id = :h", h=held.id)
+        await retention.run(talking.database, talking.city, talking.folder)
+    assert [row.state for row in await talking.sql("SELECT state FROM draft_article")] == ["draft"]
 
 
 async def test_a_hold_that_ends_by_itself_keeps_no_longer(talking: Line, script: Script) -> None:
