@@ -20,6 +20,7 @@ from contact_hub.handoff.models import Wait
 from contact_hub.handoff.rules import BROKEN_PROMISE, Rules, raised, rules_of
 from contact_hub.journey import saying, waiting, weighing
 from contact_hub.journey.hands.colleagues import answers
+from contact_hub.journey.hands.grip import may_be_written_to
 from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Reply
 from contact_hub.journey.waiting import Waiter
@@ -223,5 +224,5 @@ async def _tell(
         channel=address.channel,
         address=address.value,
         language=writer.city.speaks(talk.language),
-        answers_resident=True,
+        answers_resident=await may_be_written_to(session, writer, address),
     )

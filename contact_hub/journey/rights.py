@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import Attachment, Channel, Outbound
-from channels.base.errors import PermanentFailure, SendFailure
+from channels.base.errors import PermanentFailure, SendFailure, UncertainFailure
 from contact_hub.audit.service import record
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Conversation
@@ -121,7 +121,9 @@ class Rights:
                 await queue.complete(session, task)
                 return
         channel = self.writer.channels.get(address.channel)
-        if channel is None or not channel.sends_files:
+        # A try whose end nobody saw may have brought it already: no second one, but a link.
+        unseen = task.attempts > 1 and task.payload.get("not_taken") != task.attempts - 1
+        if channel is None or not channel.sends_files or unseen:
             await self._link(task, found.id, address)
             return
         with tempfile.TemporaryFile() as archive:
@@ -155,7 +157,10 @@ class Rights:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await channel.send(message)
-        except (SendFailure, TimeoutError) as failure:
+        except (UncertainFailure, TimeoutError):
+            await self._link(task, copy_id, address)
+            return
+        except SendFailure as failure:
             await self._not_sent(task, address, failure)
             return
         async with self.writer.database.begin() as session:
@@ -176,14 +181,15 @@ class Rights:
             )
             await self._note(session, address, copy_id)
 
-    async def _not_sent(self, task: Claimed, address: Address, failure: Exception) -> None:
+    async def _not_sent(self, task: Claimed, address: Address, failure: SendFailure) -> None:
         final = isinstance(failure, PermanentFailure) or task.attempts >= MOST_TRIES
         log.warning("copy.not_sent", error=type(failure).__name__, attempts=task.attempts)
         async with self.writer.database.begin() as session:
             conversation = await citizens.lock_conversation(session, task.conversation_id)
             if not final:
                 delay = self.delays[min(task.attempts, len(self.delays)) - 1]
-                await queue.retry(session, task, delay, type(failure).__name__)
+                note = {"not_taken": task.attempts}
+                await queue.retry(session, task, delay, type(failure).__name__, note=note)
                 return
             await queue.complete(session, task)
             await self._say(session, conversation, address, "export_failed")

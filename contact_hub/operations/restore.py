@@ -44,6 +44,17 @@ SWAP = f"""
     ALTER SCHEMA {BESIDE} RENAME TO public;
     GRANT USAGE ON SCHEMA public TO PUBLIC;
 """
+# What Rasa remembers stands beside our tables; nothing else would reach what was said since the backup.
+STRAYS = """
+    DO $$ DECLARE name text; BEGIN
+        FOREACH name IN ARRAY ARRAY['assistant.tracker', 'assistant.turn'] LOOP
+            IF to_regclass(name) IS NOT NULL THEN
+                EXECUTE format('DELETE FROM %s WHERE NOT EXISTS'
+                               ' (SELECT FROM public.conversation WHERE id::text = conversation)', name);
+            END IF;
+        END LOOP;
+    END $$
+"""
 
 Finish = Callable[[str], None]  # what has to be done to the restored tables, at the address that shows them
 
@@ -95,6 +106,7 @@ def restore(
                 _refuse_company(connection)
                 with connection.transaction():
                     connection.execute(SWAP)
+                    connection.execute(STRAYS)
             finally:
                 connection.execute(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE")
             connection.execute("ANALYZE")

@@ -78,7 +78,8 @@ _WAITS = """
     FROM address a JOIN wait w ON w.address_id = a.id WHERE a.citizen_id = :citizen ORDER BY w.id
 """
 _MERGES = """
-    SELECT m.id, m.made_at, m.method, m.reason, m.undone_at, m.undo_reason FROM merge m
+    SELECT m.id, m.made_at, m.method, CASE WHEN m.undone_at IS NULL THEN m.reason END, m.undone_at, NULL
+    FROM merge m -- of one that was wrong the reasons may speak of somebody else
     WHERE m.survivor_id = ANY(:citizens) OR m.absorbed_id = ANY(:citizens) ORDER BY m.number
 """
 

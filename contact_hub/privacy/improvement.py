@@ -7,11 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, exists, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from contact_hub.citizens.models import Address, Citizen
+from contact_hub.citizens.sealed import SealedRecord
 from contact_hub.knowledge.models import Answer
 from contact_hub.privacy.consent import Purpose, permits
 from contact_hub.privacy.masking import mask
@@ -50,7 +51,7 @@ async def unanswered(
 ) -> list[Unanswered]:
     """Questions that were refused, badly answered or asked back about in vain, newest first.
 
-    Of citizens who agree today; with `among` only those to these answers.
+    Of citizens who agree today and whose record is not sealed; with `among` only those to these answers.
 
     Whoever withdraws is missing from the next list. Masked once more, in case the masks have learned.
     """
@@ -62,6 +63,7 @@ async def unanswered(
         .where(
             or_(Answer.outcome == "refused", Answer.helpful.is_(False), _asked_back_in_vain()),
             permits(Purpose.IMPROVEMENT),
+            ~exists().where(SealedRecord.citizen_id == Citizen.id),
             true() if among is None else Answer.id.in_(among),
         )
         .order_by(Answer.id.desc())

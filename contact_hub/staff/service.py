@@ -73,6 +73,7 @@ async def reset(session: AsyncSession, staff: Staff, site_url: str, *, viewer: V
     staff.password_hash = None
     await second_factor.remove(session, staff)
     await sessions.end_all(session, staff.id)
+    await _end_links(session, staff.id)
     link = _link(
         session,
         site_url,
@@ -80,6 +81,16 @@ async def reset(session: AsyncSession, staff: Staff, site_url: str, *, viewer: V
     )
     await audit.record(session, viewer, "staff.reset", subject=staff.name)
     return link
+
+
+async def _end_links(session: AsyncSession, staff_id: uuid.UUID) -> None:
+    """Let no earlier link give this account a password any more."""
+    await session.execute(
+        update(Invitation)
+        .where(Invitation.staff_id == staff_id, Invitation.used_at.is_(None), Invitation.expires_at > now())
+        .values(expires_at=now())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _link(session: AsyncSession, site_url: str, invitation: Invitation) -> str:
@@ -133,6 +144,7 @@ async def _welcomed(session: AsyncSession, invitation: Invitation, name: str, ke
             raise Refused("This account is disabled.")
         known.password_hash = kept
         await sessions.end_all(session, known.id)
+        await _end_links(session, known.id)
         return known
     return await make(
         session,

@@ -61,8 +61,9 @@ _CLAIM: LiteralString = """
 _NEXT = text("""
     SELECT e.id, e.kind, e.citizen_id, e.data, e.created_at, n.attempts,
            CASE WHEN w.with_text AND e.kind = 'touchpoint' THEN
-               (SELECT t.text FROM touchpoint t WHERE t.id = (e.data ->> 'touchpoint')::uuid
-                AND NOT EXISTS (SELECT FROM sealed_record s WHERE s.citizen_id = e.citizen_id))
+               (SELECT t.text FROM touchpoint t JOIN address a ON a.id = t.address_id
+                WHERE t.id = (e.data ->> 'touchpoint')::uuid
+                AND NOT EXISTS (SELECT FROM sealed_record s WHERE s.citizen_id = a.citizen_id))
            END AS words
     FROM webhook_notice n JOIN event e ON e.id = n.event_id JOIN webhook w ON w.id = n.webhook_id
     WHERE n.webhook_id = :webhook AND n.dead_at IS NULL ORDER BY n.event_id LIMIT 1

@@ -13,8 +13,10 @@ import httpx
 import jsonschema_rs
 import pytest
 
+from contact_hub.citizens.sealed import seal
 from contact_hub.events import service as events
 from contact_hub.events.kinds import SHAPES, Kind, schema_of
+from contact_hub.identity import merging
 from contact_hub.operations.queue import LeaseLost
 from contact_hub.staff.access import Scope
 from contact_hub.staff.tokens import create_token
@@ -122,6 +124,22 @@ async def test_words_are_told_as_they_stand_when_they_leave(
     await line.sql("UPDATE touchpoint SET text = 'my card is ****' WHERE direction = 'in'")
     await hooks.tell()
     assert other.received[0]["data"]["text"] == "my card is ****"
+
+
+async def test_words_of_a_record_that_is_sealed_by_now_do_not_leave(
+    line: Line, hooks: Hooks, other: Receiver
+) -> None:
+    await hooks.add(other, Kind.TOUCHPOINT, with_text=True)
+    first, second = await line.visitor(), await line.visitor()
+    await first.does(words="Hello there")
+    await second.does(words="I live at 12 Quay Street")
+    async with line.database.begin() as session:
+        one, joined = (await first.place()).citizen_id, (await second.place()).citizen_id
+        await merging.merge(session, one, joined, reason="they showed their passport")
+        await seal(session, one, [], "under threat")
+    await hooks.tell()
+    assert other.received
+    assert not any("Quay Street" in str(event["data"]) for event in other.received)
 
 
 async def test_where_nobody_listens_nothing_is_written(line: Line) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import jsonschema
@@ -23,6 +24,8 @@ from channels.base.contract import Channel, Upload
 from contact_hub.citizens import service as citizens
 from contact_hub.database import now
 from contact_hub.identity import merging
+from contact_hub.journey import rights
+from contact_hub.operations.queue import LeaseLost
 from contact_hub.privacy import export
 from contact_hub.staff import service as staff
 from contact_hub.staff.service import Scope
@@ -274,6 +277,42 @@ async def test_telegram_brings_the_copy_as_a_document(
     assert sent["text"] == chat.line.city.say("export_document", "en")
     assert min(sent["files"].values()) > 1000
     assert await chat.line.count("attachment") == 0, "no copy of the copy stays"
+    assert await chat.line.count("data_export", "fetched_at IS NOT NULL") == 1
+
+
+async def test_a_copy_of_which_nobody_knows_whether_it_came_is_never_sent_twice(
+    chat: Resident, script: Script, fake_telegram: telegram.FakeTelegram
+) -> None:
+    fake_telegram.faults.append(telegram.Fault(1, status=0, accept=True, method="senddocument"))
+    script.on_turn = lambda asked: WISH
+    await chat.says("my data please")
+    await chat.line.work()
+    assert [call["method"] for call in fake_telegram.sent].count("senddocument") == 1
+    assert "/d/" in fake_telegram.sent[-1]["text"]
+
+
+async def test_after_a_crash_in_the_middle_of_sending_a_copy_a_link_follows(
+    chat: Resident, script: Script, fake_telegram: telegram.FakeTelegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights.copies, "take", AsyncMock(side_effect=LeaseLost(0)))
+    script.on_turn = lambda asked: WISH
+    await chat.says("my data please")
+    monkeypatch.undo()
+    await chat.line.hurry()
+    await chat.line.work()
+    assert [call["method"] for call in fake_telegram.sent].count("senddocument") == 1
+    assert "/d/" in fake_telegram.sent[-1]["text"]
+
+
+async def test_a_copy_that_was_refused_for_now_is_sent_again(
+    chat: Resident, script: Script, fake_telegram: telegram.FakeTelegram
+) -> None:
+    fake_telegram.fail_next(1, 429, "Too Many Requests", retry_after=1, method="senddocument")
+    script.on_turn = lambda asked: WISH
+    await chat.says("my data please")
+    await chat.line.hurry()
+    await chat.line.work()
+    assert fake_telegram.sent[-1]["method"] == "senddocument"
     assert await chat.line.count("data_export", "fetched_at IS NOT NULL") == 1
 
 

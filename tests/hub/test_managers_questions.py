@@ -18,6 +18,7 @@ import pytest
 import time_machine
 
 from contact_hub.app import create_app
+from contact_hub.citizens.sealed import seal
 from contact_hub.city import City
 from contact_hub.composition import Parts
 from contact_hub.database import now
@@ -202,6 +203,15 @@ async def test_whoever_withdraws_meanwhile_is_left_out(
     refused = await people["Nora Ek"].post("/managers/drafts", data={"answers": [str(a) for a in answers]})
     assert refused.status_code == 422
     assert await asking.count("draft_article") == 0
+
+
+async def test_what_somebody_asked_whose_record_is_sealed_is_no_open_question(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
+) -> None:
+    resident = await asks(asking, script, "May I fly a drone over 12 Quay Street?")
+    async with asking.database.begin() as session:
+        await seal(session, (await resident.place()).citizen_id, [], "a councillor")
+    assert "Quay Street" not in (await people["Nora Ek"].get("/managers/questions")).text
 
 
 # Writing and publishing ----------------------------------------------------------------------------

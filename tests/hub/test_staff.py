@@ -119,6 +119,16 @@ async def test_a_new_link_ends_the_one_before(line: Line, browser: httpx.AsyncCl
     assert (await browser.post("/staff/welcome", data={**form, "code": new})).status_code == 303
 
 
+async def test_a_password_is_chosen_by_the_newest_link_alone(line: Line, browser: httpx.AsyncClient) -> None:
+    async with line.database.begin() as session:
+        maria = await service.make(session, "Maria", Role.AGENT, [])
+        links = [await service.reset(session, maria, "https://x.example") for _ in range(2)]
+    leaked, new = (code_in(link) for link in links)
+    form = {"name": "Maria", "password": PASSWORD}
+    assert (await browser.post("/staff/welcome", data={**form, "code": leaked})).status_code == 422
+    assert (await browser.post("/staff/welcome", data={**form, "code": new})).status_code == 303
+
+
 async def test_an_old_link_and_a_taken_name_are_refused(line: Line, browser: httpx.AsyncClient) -> None:
     codes = []
     for _ in range(3):

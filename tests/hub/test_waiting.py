@@ -31,7 +31,7 @@ from contact_hub.staff.access import Viewer
 from contact_hub.staff.models import Role
 from contact_hub.staff.service import change, disable, locked, make
 from tests.contract import recorded
-from tests.fakes import twilio
+from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Resident, Script, turn
 
 MARIA = Viewer("system", "Maria")
@@ -632,6 +632,30 @@ async def test_what_was_put_aside_by_somebody_of_another_department_now_is_every
         await change(session, moved, role=Role.AGENT, departments=["roads"])
     await ticks(open_line)
     assert (await resident.conversation()).state == State.WAITING
+
+
+async def test_who_wants_silence_hears_nothing_more_from_the_queue(
+    lines: Callable[..., Line], script: Script, city: City, fake_telegram: telegram.FakeTelegram
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    given = {"telegram_bot_token": telegram.TOKEN, "telegram_api_url": fake_telegram.url}
+    always = with_hours(city, ALWAYS, night="00:00-00:00")
+    line = lines(
+        brain_url=script.url,
+        rasa_url=script.url,
+        city=always,
+        channels=[recorded.build("telegram", **given)],
+    )
+    resident = line.chatter()
+    await resident.says("A person please")
+    await resident.says("STOP")
+    before = fake_telegram.texts(int(resident.address))
+    await back_dates(resident, promised_at=ago(minutes=1))
+    await ticks(line)
+    which = str((await resident.conversation()).id)
+    await by_hand.close(line.writer, line.wakeups, which, MARIA)
+    await line.work()
+    assert fake_telegram.texts(int(resident.address)) == before
 
 
 # Who waits and then... -----------------------------------------------------------------------------

@@ -115,7 +115,7 @@ async def tell(session: AsyncSession, writer: Writer, grip: Grip, reply: Reply) 
         channel=grip.address.channel,
         address=grip.address.value,
         language=writer.city.speaks(grip.conversation.language),
-        answers_resident=True,
+        answers_resident=await may_be_written_to(session, writer, grip.address),
     )
 
 

@@ -35,6 +35,7 @@ from contact_hub.timeline.models import Touchpoint
 log = structlog.get_logger()
 
 KIND = "held"
+SILENCE = "the resident asked for silence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,14 @@ async def undo_within(session: AsyncSession, held_id: uuid.UUID, viewer: Viewer)
 
 async def let_go(session: AsyncSession, writer: Writer, grip: Grip) -> None:
     """Let the viewer's replies leave now: they go on to the next thing, so they meant what they wrote."""
-    if grip.mine:
-        for held in await waiting_to_leave(session, grip.conversation.id):
-            if held.agent == grip.viewer.name:
-                await _leave(session, writer, grip.conversation, grip.address, held)
+    if not grip.mine:
+        return
+    heard = await may_be_written_to(session, writer, grip.address)
+    for held in await waiting_to_leave(session, grip.conversation.id):
+        if held.agent == grip.viewer.name and heard:
+            await _leave(session, writer, grip.conversation, grip.address, held)
+        elif held.agent == grip.viewer.name:
+            await _keep_back(session, grip.conversation, held, SILENCE)
 
 
 async def _leave(
@@ -187,7 +192,7 @@ class Held:
         if talk.state != ConversationState.AGENT or talk.holder != held.agent:
             return "the conversation changed hands"
         if not await may_be_written_to(session, self.writer, address):
-            return "the resident asked for silence"
+            return SILENCE
         return None
 
 
