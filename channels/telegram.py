@@ -31,6 +31,7 @@ from channels.base.bot_api.refusals import explain
 from channels.base.bot_api.updates import Reader
 from channels.base.clean import clean
 from channels.base.contract import (
+    FILE_SECONDS,
     Channel,
     Inbound,
     InboundKind,
@@ -161,7 +162,8 @@ class Telegram(Channel):
         for method in methods:
             try:
                 await self._pace.turn([(PER_CHAT, f"chat:{message.address}"), (OVERALL, "all"), *group])
-                result = await self._call(method, sending=True)
+                more = FILE_SECONDS if message.attachments else 0.0
+                result = await self._call(method, sending=True, seconds=more)
             except SendFailure as error:
                 if first is None:
                     raise

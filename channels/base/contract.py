@@ -145,6 +145,9 @@ class Attachment:
     data: bytes
 
 
+FILE_SECONDS = 5.0  # how much longer a send may take for each file that goes along
+
+
 @dataclass(frozen=True, slots=True)
 class Outbound:
     """One message part on its way out; `delivery` is its id in our books and makes a resend harmless.

@@ -14,7 +14,7 @@ from typing import IO, ClassVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from channels.base.contract import Attachment, Channel, Outbound
+from channels.base.contract import FILE_SECONDS, Attachment, Channel, Outbound
 from channels.base.errors import PermanentFailure, SendFailure, UncertainFailure
 from contact_hub.audit.service import record
 from contact_hub.citizens import service as citizens
@@ -155,7 +155,7 @@ class Rights:
             language=language,
         )
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(SEND_SECONDS + FILE_SECONDS):
                 await channel.send(message)
         except (UncertainFailure, TimeoutError):
             await self._link(task, copy_id, address)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import (
+    FILE_SECONDS,
     Attachment,
     Button,
     Channel,
@@ -46,7 +47,7 @@ from contact_hub.timeline.models import Touchpoint
 
 log = structlog.get_logger()
 
-SEND_SECONDS = 5.0  # what is in flight at a takeover is over by then
+SEND_SECONDS = 5.0  # what is in flight at a takeover is over by then: the bot sends no files
 MAX_CRASHES = 6
 MOST_TRIES_BLIND = 10  # where a provider cannot say whether a part left, and processes keep dying
 _MAX_DELAY = 600.0
@@ -94,7 +95,7 @@ class Sending:
                 message = again
             leaving = True
             with metrics.send_seconds.labels(channel.name).time():
-                async with asyncio.timeout(SEND_SECONDS):
+                async with asyncio.timeout(SEND_SECONDS + FILE_SECONDS * len(message.attachments)):
                     sent = await channel.send(message)
         except TimeoutError:
             await self._uncertain(task, channel, UncertainFailure("The provider did not answer in time."))

@@ -24,9 +24,8 @@ from channels.base.contract import Channel, Upload
 from contact_hub.citizens import service as citizens
 from contact_hub.database import now
 from contact_hub.identity import merging
-from contact_hub.journey import rights
 from contact_hub.operations.queue import LeaseLost
-from contact_hub.privacy import export
+from contact_hub.privacy import copies, export
 from contact_hub.staff import service as staff
 from contact_hub.staff.service import Scope
 from contact_hub.timeline import service as timeline
@@ -294,7 +293,7 @@ async def test_a_copy_of_which_nobody_knows_whether_it_came_is_never_sent_twice(
 async def test_after_a_crash_in_the_middle_of_sending_a_copy_a_link_follows(
     chat: Resident, script: Script, fake_telegram: telegram.FakeTelegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rights.copies, "take", AsyncMock(side_effect=LeaseLost(0)))
+    monkeypatch.setattr(copies, "take", AsyncMock(side_effect=LeaseLost(0)))
     script.on_turn = lambda asked: WISH
     await chat.says("my data please")
     monkeypatch.undo()

@@ -10,10 +10,11 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from channels.base.contract import Channel, DeliveryState, InboundKind, Received, WebhookRequest
+from channels.base.contract import Channel, DeliveryState, InboundKind, Received, Upload, WebhookRequest
 from channels.sms import Sms
 from contact_hub.database import now
 from contact_hub.journey import by_hand, sending
+from contact_hub.journey.hands.words import reply_within
 from contact_hub.operations.queue import Lane
 from contact_hub.staff.access import Viewer
 from tests.contract import recorded
@@ -445,6 +446,21 @@ async def test_a_telegram_that_swallows_every_message_gets_it_twice_and_no_more(
     assert (delivery.state, delivery.tries) == ("failed", 2)
     (ticket,) = await chat.line.tickets()
     assert "nobody knows" in ticket.reason
+
+
+async def test_files_get_the_time_that_the_pace_of_one_chat_takes_from_them(
+    chat: Resident, fake_telegram: telegram.FakeTelegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "SEND_SECONDS", 1.0)
+    await asks(chat)
+    await chat.line.work()
+    talk, maria = await chat.conversation(), Viewer("system", "Maria")
+    files = [Upload(f"{number}.pdf", "application/pdf", b"%PDF-1.4") for number in range(3)]
+    async with chat.line.database.begin() as session:
+        await reply_within(session, chat.line.writer, talk.id, maria, "The forms.", files)
+    await chat.line.work()
+    assert [call["method"] for call in fake_telegram.sent].count("senddocument") == 3
+    assert {delivery.state for delivery in await chat.line.deliveries()} == {"sent"}
 
 
 async def test_while_telegram_is_away_an_uncertain_message_is_not_given_up(
