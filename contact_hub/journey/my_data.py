@@ -24,7 +24,7 @@ from contact_hub.city import City
 from contact_hub.journey import saying
 from contact_hub.journey.rights import ARCHIVE
 from contact_hub.journey.saying import Writer
-from contact_hub.journey.turn import Reply
+from contact_hub.journey.turn import HIDDEN, Reply
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.privacy import copies, export
 from contact_hub.privacy.records import DataExport
@@ -67,11 +67,12 @@ def router(writer: Writer, wakeups: Wakeups) -> APIRouter:
                 return _page(city, token, language, opens=False, status=429)
             address = await session.get_one(Address, found.address_id)
             conversation = await citizens.open_conversation(session, address, language)
+            words, kept = (city.say("export_code", language, code=shown) for shown in (code, HIDDEN))
             await saying.say(
                 session,
                 writer,
                 conversation,
-                Reply(city.say("export_code", language, code=code), author="system", say="export_code"),
+                Reply(words, author="system", say="export_code", kept=kept),
                 channel=address.channel,
                 address=address.value,
                 language=language,

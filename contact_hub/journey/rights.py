@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import IO, ClassVar
 
@@ -23,7 +24,7 @@ from contact_hub.database import new_id, now
 from contact_hub.handoff import service as handoff
 from contact_hub.journey import saying
 from contact_hub.journey.saying import Writer
-from contact_hub.journey.turn import Reply
+from contact_hub.journey.turn import HIDDEN, Reply
 from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
@@ -206,7 +207,9 @@ class Rights:
             language = self.writer.city.speaks(conversation.language)
             until = self.writer.city.moment(found.expires_at, language)
             link = f"{self.writer.site_url}/d/{token}"
-            await self._say(session, conversation, address, "export_link", link=link, until=until)
+            await self._say(
+                session, conversation, address, "export_link", hide=("link",), link=link, until=until
+            )
         self.wakeups.tell("out", f"feed:{address.value}")
 
     # Both
@@ -219,14 +222,22 @@ class Rights:
             return self.writer.city.speaks(conversation.language)
 
     async def _say(
-        self, session: AsyncSession, conversation: Conversation, address: Address, key: str, **values: object
+        self,
+        session: AsyncSession,
+        conversation: Conversation,
+        address: Address,
+        key: str,
+        *,
+        hide: Collection[str] = (),
+        **values: object,
     ) -> None:
         language = self.writer.city.speaks(conversation.language)
+        kept = self.writer.city.say(key, language, **(values | dict.fromkeys(hide, HIDDEN)))
         await saying.say(
             session,
             self.writer,
             conversation,
-            Reply(self.writer.city.say(key, language, **values), author="system", say=key),
+            Reply(self.writer.city.say(key, language, **values), author="system", say=key, kept=kept),
             channel=address.channel,
             address=address.value,
             language=language,

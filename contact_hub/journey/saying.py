@@ -96,7 +96,7 @@ async def say(
         direction="out",
         actor=reply.author,
         kind="text",
-        words=reply.words,
+        words=reply.words if reply.kept is None else reply.kept,
         language=language,
         payload=payload,
         in_reply_to=in_reply_to,

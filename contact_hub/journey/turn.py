@@ -77,6 +77,9 @@ class Change:
     decision: Decision
 
 
+HIDDEN = "••••••"  # in the history, for what only the resident may read
+
+
 @dataclass(slots=True)
 class Reply:
     """One message to the resident, ready to be written to the history and sent."""
@@ -92,6 +95,9 @@ class Reply:
     copy: uuid.UUID | None = None  # a copy of their data, to be fetched from the feed
     files: list[uuid.UUID] = field(default_factory=list)  # kept under `touchpoint_id` already
     by: str | None = None  # which person said it
+    kept: str | None = (
+        None  # what the history has in its place: with a code, others could act for the resident
+    )
 
 
 @dataclass(frozen=True, slots=True)
