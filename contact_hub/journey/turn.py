@@ -95,9 +95,7 @@ class Reply:
     copy: uuid.UUID | None = None  # a copy of their data, to be fetched from the feed
     files: list[uuid.UUID] = field(default_factory=list)  # kept under `touchpoint_id` already
     by: str | None = None  # which person said it
-    kept: str | None = (
-        None  # what the history has in its place: with a code, others could act for the resident
-    )
+    kept: str | None = None  # what the history has in its place, where with it others could act for them
 
 
 @dataclass(frozen=True, slots=True)
