@@ -102,11 +102,12 @@ def test_a_second_start_on_the_same_data_says_so_in_one_sentence(running: WholeL
     ]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["worker", "web", "rasa", "brain", "postgres"])
 def test_what_dies_is_started_again(running: WholeLine, name: str) -> None:
     before = running.pid(name)
     os.kill(before, signal.SIGKILL)
-    assert until(lambda: running.pid(name) != before and ready(running)), running.told.read_text()
+    assert until(lambda: running.pid(name) != before and ready(running), 150), running.told.read_text()
     assert name in running.told.read_text().split("Ctrl-C stops everything.")[1]
 
 
