@@ -45,6 +45,11 @@ def with_hours(city: City, opening: dict[str, Any], **handoff: Any) -> City:
     return replace(city, settings=settings)
 
 
+def where_it_is_noon() -> str:
+    """A time zone whose day is far from its end: minutes are told only where they end today."""
+    return f"Etc/GMT{now().hour - 12:+}"  # whose signs are the other way round
+
+
 @pytest.fixture
 async def open_line(
     lines: Callable[..., Line], script: Script, city: City, fake_twilio: twilio.FakeTwilio
@@ -52,6 +57,7 @@ async def open_line(
     """A line of a city whose people answer day and night, and whose phones may always ring."""
     script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
     always = with_hours(city, ALWAYS, night="00:00-00:00")
+    always = replace(always, settings={**always.settings, "time_zone": where_it_is_noon()})
     given = {"twilio_api_url": fake_twilio.url, "public_url": "http://127.0.0.1:9"}
     given |= {"twilio_account_sid": twilio.ACCOUNT, "twilio_auth_token": twilio.AUTH_TOKEN}
     sms = recorded.build("sms", twilio_from=twilio.NUMBER, **given)
