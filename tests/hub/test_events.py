@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from contact_hub.operations.queue import LeaseLost
 from contact_hub.staff.access import Scope
 from contact_hub.staff.tokens import create_token
 from contact_hub.webhooks import delivery, service
-from contact_hub.webhooks.delivery import ATTEMPTS, ATTEMPTS_WHEN_REFUSED, Telling
+from contact_hub.webhooks.delivery import ATTEMPTS, ATTEMPTS_WHEN_REFUSED, DELAYS, Telling
 from contact_hub.webhooks.reach import Answer, NotAllowed, NotReached, Reach
 from tests.fakes import receiver
 from tests.fakes.receiver import Receiver
@@ -207,7 +208,11 @@ async def test_a_receiver_that_fails_gets_everything_later_and_in_order(
     assert (after.waiting, after.failures, after.last_error) == (0, 0, None)
 
 
-def test_waits_grow_and_a_receivers_wish_counts() -> None:
+def test_waits_grow_and_a_receivers_wish_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(20):
+        drawn = [delivery.delay_of(failures, None) for failures in range(len(DELAYS))]
+        assert all(0.9 * delay <= wait <= 1.1 * delay for wait, delay in zip(drawn, DELAYS, strict=True))
+    monkeypatch.setattr(random, "uniform", lambda least, most: (least + most) / 2)
     waits = [delivery.delay_of(failures, None) for failures in range(12)]
     assert 4 < waits[0] < 6
     assert waits[:9] == sorted(waits[:9])
