@@ -115,6 +115,10 @@ class Resident(ABC):
         self._read += len(found)
         return found
 
+    def delivers(self, words: str) -> None:
+        """Write, and wait until the city has it: two texts that follow at once may arrive in either order."""
+        self._arrives(lambda: self.says(words))
+
     def asks(self, words: str) -> str:
         """Write, wait until the city has done with it, and give all that came back."""
         return self._done(lambda: self.says(words))
@@ -129,11 +133,14 @@ class Resident(ABC):
 
     def _done(self, act: Callable[[], None]) -> str:
         self.hears()
+        self._arrives(act)
+        self.settles()
+        return "\n".join(heard.words for heard in self.hears())
+
+    def _arrives(self, act: Callable[[], None]) -> None:
         before = self.written()
         act()
         until(lambda: self.written() > before, f"{self.channel} brought in what was written")
-        self.settles()
-        return "\n".join(heard.words for heard in self.hears())
 
     def written(self) -> int:
         """How many touchpoints of this resident the city has."""

@@ -79,7 +79,7 @@ def test_after_a_merge_and_twenty_more_messages_an_undo_loses_nothing_and_mixes_
     phone, page = f"sms:{texter.address}", f"web_chat:{visitor.address}"
     texter.asks(code_in(visitor.asks("please join my chats")))
     for number in range(10):
-        texter.says(f"{number} from the phone")
+        texter.delivers(f"{number} from the phone")
         visitor.says(f"{number} from the page")
     texter.settles()
     visitor.settles()
