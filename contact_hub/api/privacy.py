@@ -15,7 +15,7 @@ from contact_hub.api.idempotency import CONFLICT, Key, once
 from contact_hub.api.permission import MISSING, Permission
 from contact_hub.audit import service as audit
 from contact_hub.composition import Parts
-from contact_hub.privacy import consent, redaction
+from contact_hub.privacy import consent, holds, redaction
 from contact_hub.privacy.consent import Decision, Purpose
 from contact_hub.staff.access import Action, Viewer
 
@@ -115,6 +115,8 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
             async with parts.database.begin() as session:
                 # Not even a hash of the words is kept, so the key stands for the message alone.
                 answer = await once(session, viewer, key, f"redact {touchpoint}", None, work)
+        except holds.Held:
+            raise HTTPException(409, "A legal hold keeps this record: nothing was removed.") from None
         except redaction.WordsMissing as error:
             raise HTTPException(409, str(error)) from None
         except redaction.NotThere:

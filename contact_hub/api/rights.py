@@ -117,7 +117,7 @@ def add(routes: APIRouter, parts: Parts, permission: Permission) -> None:
                         folder=parts.settings.civicline_data,
                         reason=wanted.reason,
                     )
-        except erasure.Held:
+        except holds.Held:
             raise HTTPException(409, "A legal hold keeps this record: nothing was erased.") from None
         return ErasureOut(erasure=answer.entry, records=[LineOut(**line.as_dict()) for line in answer.lines])
 

@@ -92,6 +92,7 @@ def redact(
         import uuid
         from dataclasses import asdict
 
+        from contact_hub.privacy.holds import Held
         from contact_hub.privacy.redaction import NotThere
         from contact_hub.privacy.redaction import redact as remove
 
@@ -105,6 +106,8 @@ def redact(
                 done = await remove(session, which, viewer, reason=reason, parts=part or ())
             except NotThere as error:
                 raise fail(str(error)) from None
+            except Held:
+                raise fail("A legal hold keeps this record: nothing is removed while it lasts.") from None
         if as_json:
             show(asdict(done))
         else:

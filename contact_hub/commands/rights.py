@@ -13,7 +13,8 @@ from contact_hub.commands.shell import Json, at_the_command_line, fail, hub, run
 
 if TYPE_CHECKING:
     from contact_hub.composition import Parts
-    from contact_hub.privacy.erasure import Answer, Held
+    from contact_hub.privacy.erasure import Answer
+    from contact_hub.privacy.holds import Held
     from contact_hub.privacy.retention import Line
     from contact_hub.privacy.schedule import Schedule
 
@@ -88,7 +89,7 @@ def erase(
 
     async def work() -> None:
         from contact_hub.commands.history import citizen_of
-        from contact_hub.privacy import erasure
+        from contact_hub.privacy import erasure, holds
 
         async with hub() as parts:
             schedule = _schedule(parts)
@@ -111,7 +112,7 @@ def erase(
                         folder=parts.settings.civicline_data,
                         reason=reason,
                     )
-            except erasure.Held as held:
+            except holds.Held as held:
                 raise fail(_held(held)) from None
             except LookupError as error:
                 raise fail(str(error)) from None

@@ -27,6 +27,7 @@ from contact_hub.flags.models import Flag
 from contact_hub.journey import by_hand
 from contact_hub.journey.by_hand import CannotDo
 from contact_hub.privacy import redaction
+from contact_hub.privacy.holds import Held
 from contact_hub.staff.access import Action
 from contact_hub.staff.look import go
 from contact_hub.timeline.models import Touchpoint
@@ -236,7 +237,10 @@ def _mending(routes: APIRouter, room: Room, acts: Acts) -> None:
                 return await refuse(room, here.viewer, touchpoint)
             if len(reason) < 3:
                 raise CannotDo("Say why it is removed.")
-            await redaction.redact(session, touchpoint, here.viewer, reason=reason)
+            try:
+                await redaction.redact(session, touchpoint, here.viewer, reason=reason)
+            except Held:
+                raise CannotDo("A legal hold keeps this record: nothing is removed while it lasts.") from None
             return (f"talk:{which}", "desk")
 
         return await acts.do(request, which, "removed", work, action=Action.NOTE)

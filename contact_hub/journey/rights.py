@@ -29,7 +29,7 @@ from contact_hub.operations import queue
 from contact_hub.operations.queue import Claimed, LeaseLost
 from contact_hub.operations.wakeups import Wakeups
 from contact_hub.privacy import copies, erasure, export
-from contact_hub.privacy.erasure import Held
+from contact_hub.privacy.holds import Held
 from contact_hub.privacy.records import DataExport
 from contact_hub.privacy.schedule import schedule_of
 from contact_hub.staff.access import Viewer

@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens.models import ConversationState
 from contact_hub.city import City
+from contact_hub.handoff import service as handoff
 from contact_hub.journey.turn import Change, Choice, Reply, Step, Turn
 from contact_hub.privacy import consent, redaction
 from contact_hub.privacy.consent import ASKED, Decision, Origin, Purpose
+from contact_hub.privacy.holds import Held
 from contact_hub.privacy.masking import SENSITIVE, Kind, mask
 from contact_hub.staff.access import Viewer
 
@@ -128,11 +130,28 @@ async def carry_out(session: AsyncSession, city: City, turn: Turn) -> None:
     if turn.suppress:
         await _withdraw_messages(session, city, turn)
     if turn.remove is not None:
-        await redaction.redact(
-            session, turn.remove, RESIDENT, reason="asked by the resident", kinds=SENSITIVE, by="citizen"
-        )
+        await _remove(session, city, turn, turn.remove)
     if turn.show_terms:
         turn.replies.append(await _shown(session, city, turn))
+
+
+async def _remove(session: AsyncSession, city: City, turn: Turn, touchpoint_id: uuid.UUID) -> None:
+    """Remove the numbers in a message; under a legal hold tell the resident, and a person."""
+    try:
+        await redaction.redact(
+            session, touchpoint_id, RESIDENT, reason="asked by the resident", kinds=SENSITIVE, by="citizen"
+        )
+    except Held:
+        kept = [reply for reply in turn.replies if reply.say != "sensitive_removed"]
+        held = Reply(city.say("erase_held", turn.language), author="system", say="erase_held")
+        turn.replies = [*kept, held]
+        await handoff.open_ticket(
+            session,
+            "erasure_request",
+            "A resident under a legal hold asks to have a number removed.",
+            conversation_id=turn.conversation_id,
+            touchpoint_id=turn.touchpoint_id,
+        )
 
 
 async def _withdraw_messages(session: AsyncSession, city: City, turn: Turn) -> None:

@@ -13,7 +13,7 @@ from contact_hub.knowledge import drafts
 from contact_hub.knowledge.drafts import DraftState
 from contact_hub.knowledge.models import Answer
 from contact_hub.privacy.masking import mask
-from contact_hub.privacy.redaction import REMOVED
+from contact_hub.privacy.scrubbing import REMOVED
 from contact_hub.timeline.models import Touchpoint
 
 _DISTINCT = 12  # bytes of a question, or of its beginning, that are no common word

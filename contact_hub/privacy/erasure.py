@@ -28,6 +28,7 @@ from contact_hub.database import Database, at_the_end, new_id, now, sealer_of
 from contact_hub.events.service import emit
 from contact_hub.privacy import articles, counts, holds, ledger
 from contact_hub.privacy.belongings import PROVIDERS_IDS, REMOVALS, Removal
+from contact_hub.privacy.holds import Held
 from contact_hub.privacy.records import LegalHold
 from contact_hub.privacy.schedule import Rule, Schedule
 from contact_hub.search import saved
@@ -40,14 +41,6 @@ _LEADS_NOWHERE = (
     " step = coalesce(step, 'erased'), settled_at = coalesce(settled_at, now())"
 )
 _ASSISTANT = "assistant."  # Rasa's own tables: not there before it first started
-
-
-class Held(RuntimeError):
-    """A legal hold keeps this citizen's record; `holds` says which."""
-
-    def __init__(self, standing: Sequence[LegalHold]) -> None:
-        super().__init__("a legal hold keeps this record")
-        self.holds = standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,14 @@ from contact_hub.privacy.records import LegalHold
 from contact_hub.staff.access import Viewer
 
 
+class Held(RuntimeError):
+    """A legal hold keeps this citizen's record; `holds` says which."""
+
+    def __init__(self, standing: Sequence[LegalHold]) -> None:
+        super().__init__("a legal hold keeps this record")
+        self.holds = standing
+
+
 async def add(
     session: AsyncSession, viewer: Viewer, citizen_id: uuid.UUID, reason: str, until: datetime | None
 ) -> LegalHold:

@@ -7,9 +7,8 @@ The touchpoint stays with its time and its author, so that the history does not 
 from __future__ import annotations
 
 import json
-import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +20,10 @@ from sqlalchemy import (
     delete,
     func,
     literal,
-    or_,
     select,
     table,
     text,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
@@ -37,17 +36,19 @@ from contact_hub.citizens.scope import visible
 from contact_hub.knowledge import drafts
 from contact_hub.knowledge.models import Answer
 from contact_hub.outbox.models import Delivery
-from contact_hub.privacy.masking import SENSITIVE, Kind, find, mask
+from contact_hub.privacy import holds
+from contact_hub.privacy.masking import Kind, find
+from contact_hub.privacy.scrubbing import REMOVED, Scrubber, Swap, quotes
 from contact_hub.staff.access import Viewer
 from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import StoredFile, Touchpoint
 from contact_hub.timeline.words import configuration, searchable
 
-REMOVED = "[removed]"
 # What of a payload says nothing of anybody's words, and must outlive them: links, and where buttons lead.
 _KEPT = frozenset({"client_id", "button", "say", "answer", "understood", "own"})
 _SHORTEST_PART = 2
 _DISTINCT = 12  # characters of a message that is no common word: whoever repeats it quotes it
+_DISTINCT_PART = 6  # of words that an agent picked: shorter ones stay where another message holds them
 # Reports are a room above this one; their table is known here, as Rasa's are, by name.
 _REPORT = table("report", *map(column, ("id", "conversation_id", "place", "description", "photo_id")))
 # The same of what staff have in hand or wrote about a conversation: table, what tells its rows apart, and
@@ -90,12 +91,14 @@ async def redact(
 ) -> Redacted:
     """Remove a message, some of its words (`parts`), or the numbers of some kinds, with every copy.
 
-    A whole message loses its attachments as well. Raises NotThere.
+    A whole message loses its attachments as well. Raises NotThere, and Held while a legal hold lasts.
     """
     found = await _find(session, touchpoint_id, viewer)
     if found is None:
         raise NotThere("There is no such message.")
     touchpoint, citizen_id = found
+    if standing := await holds.of_citizen(session, citizen_id):
+        raise holds.Held(standing)
     words = touchpoint.text or ""
     missing = [part for part in parts if len(part) < _SHORTEST_PART or part not in words]
     if missing:
@@ -107,11 +110,13 @@ async def redact(
     whole = not parts and not kinds
     if not (swaps or whole):
         return Redacted(touchpoint_id, 0, 0)
-    scrub = _scrubber(swaps)
+    # A whole message may be a common word: then only what was made of it can be a copy.
+    common = whole and len(words.strip()) < _DISTINCT
+    where = await _reach(session, touchpoint, citizen_id, swaps, common=common)
     files = await _remove_files(session, touchpoint_id) if whole else 0
-    places = await _scrub_touchpoints(session, touchpoint, scrub, whole=whole)
-    places += await _scrub_copies(session, touchpoint, scrub, whole=whole)
-    places += await _scrub_trackers(session, touchpoint, scrub)
+    places = await _scrub_touchpoints(session, where, whole=whole)
+    places += await _scrub_copies(session, where, whole=whole)
+    places += await _scrub_trackers(session, where)
     # A citizen's own wish is no access of staff, and stands on the timeline.
     if by != "citizen":
         await audit.record(
@@ -147,7 +152,7 @@ async def redact(
 async def _find(
     session: AsyncSession, touchpoint_id: uuid.UUID, viewer: Viewer
 ) -> tuple[Touchpoint, uuid.UUID] | None:
-    """The touchpoint and whose it is, its conversation under lock, where the viewer may see that citizen."""
+    """The touchpoint and whose it is, where the viewer may see that citizen."""
     row = (
         await session.execute(
             select(Touchpoint, Citizen.id)
@@ -156,87 +161,78 @@ async def _find(
             .where(Touchpoint.id == touchpoint_id, visible(viewer))
         )
     ).first()
-    if row is None:
-        return None
-    if row[0].conversation_id is not None:
-        await citizens.lock_conversation(session, row[0].conversation_id)
-    return row[0], row[1]
+    return None if row is None else (row[0], row[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """How far a redaction goes: what is redacted, where its citizen's words stand, and what goes there."""
+
+    redacted: Touchpoint
+    common: bool  # a word like "yes": whoever repeats it quotes nobody
+    addresses: Sequence[uuid.UUID]  # the citizen's inner file among them
+    talks: Sequence[uuid.UUID]
+    here: Scrubber  # in its own conversation
+    elsewhere: Scrubber
+
+    def at(self, talk: uuid.UUID | None) -> Scrubber:
+        """What scrubs a conversation."""
+        return self.here if talk == self.redacted.conversation_id else self.elsewhere
+
+
+async def _reach(
+    session: AsyncSession, redacted: Touchpoint, citizen_id: uuid.UUID, swaps: list[Swap], *, common: bool
+) -> _Reach:
+    """Find where a message may be repeated, every one of these conversations under lock."""
+    addresses = list(await session.scalars(select(Address.id).where(Address.citizen_id == citizen_id)))
+    theirs = select(Conversation.id).where(Conversation.address_id.in_(addresses))
+    talks = list(await session.scalars(theirs)) if not common else [redacted.conversation_id]
+    known = [talk for talk in talks if talk is not None]
+    if known:
+        await citizens.lock_conversation(session, *known)
+    quoted = list(quotes(redacted.text or "", swaps))
+    distinct = [swap for swap in swaps if len(swap[0]) >= _DISTINCT_PART]
+    return _Reach(
+        redacted, common, addresses, known, Scrubber([*swaps, *quoted]), Scrubber([*quoted, *distinct])
+    )
 
 
 # Replacing ---------------------------------------------------------------------------------------
 
-Scrub = Callable[[str], str]
 
-
-def _scrubber(swaps: Sequence[tuple[str, str]]) -> Scrub:
-    """Replaces each of some words, standing by themselves, however they were masked or cut meanwhile."""
-    known = dict(swaps)
-    for words, instead in swaps:
-        # The assistant and the lists of questions got the message with its numbers masked.
-        known.setdefault(mask(words, SENSITIVE).text, instead)
-        known.setdefault(mask(words).text, instead)
-    known = {words: instead for words, instead in known.items() if words.strip() and words != instead}
-    if not known:
-        return lambda value: value
-    longest_first = sorted(known, key=len, reverse=True)
-    pattern = re.compile("|".join(_bordered(words) for words in longest_first))
-    return lambda value: pattern.sub(lambda match: known[match[0]], value)
-
-
-def _bordered(words: str) -> str:
-    """The words, but not inside a longer word; scripts without spaces have no such border."""
-    before = r"(?<![A-Za-z0-9])" if words[0].isascii() and words[0].isalnum() else ""
-    after = r"(?![A-Za-z0-9])" if words[-1].isascii() and words[-1].isalnum() else ""
-    return f"{before}{re.escape(words)}{after}"
-
-
-def _walk(value: Any, scrub: Scrub) -> Any:
-    """The same JSON with its words replaced; names of fields are ours and stay."""
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, dict):
-        return {key: _walk(inner, scrub) for key, inner in value.items()}
-    return [_walk(inner, scrub) for inner in value] if isinstance(value, list) else value
-
-
-async def _scrub_touchpoints(
-    session: AsyncSession, redacted: Touchpoint, scrub: Scrub, *, whole: bool
-) -> int:
-    """The message itself, its revisions, and what in its conversation repeats it."""
-    around = [Touchpoint.id == redacted.id, Touchpoint.in_reply_to == redacted.id]
+async def _scrub_touchpoints(session: AsyncSession, where: _Reach, *, whole: bool) -> int:
+    """The message itself, its revisions, and what of its citizen's history repeats it."""
+    redacted = where.redacted
+    revisions = Touchpoint.id == redacted.id
     if redacted.message_id is not None:
-        around.append(Touchpoint.message_id == redacted.message_id)
+        same = Touchpoint.address_id == redacted.address_id
+        revisions |= same & (Touchpoint.message_id == redacted.message_id)
+    around = revisions | (Touchpoint.in_reply_to == redacted.id)
     if redacted.conversation_id is not None:
-        inside = Touchpoint.conversation_id == redacted.conversation_id
-        # A whole message may be a common word: then only what was made of it can be a copy.
-        common = whole and len((redacted.text or "").strip()) < _DISTINCT
-        around.append(inside & Touchpoint.kind.in_(("report", "flag")) if common else inside)
-    # A note about a conversation may stand in the citizen's inner file.
-    owner = select(Address.citizen_id).where(Address.id == redacted.address_id).scalar_subquery()
-    file = select(Address.id).where(Address.citizen_id == owner, Address.channel == citizens.DESK)
-    found = await session.scalars(
-        select(Touchpoint).where(
-            or_(Touchpoint.address_id == redacted.address_id, Touchpoint.address_id.in_(file)), or_(*around)
+        made_of_it = Touchpoint.kind.in_(("report", "flag"))
+        around |= (Touchpoint.conversation_id == redacted.conversation_id) & made_of_it
+    found = await session.execute(
+        select(Touchpoint, revisions).where(
+            Touchpoint.address_id.in_(where.addresses), around if where.common else true()
         )
     )
-    places = 0
-    for touchpoint in found:
+    places, gone = 0, set[uuid.UUID]()
+    for touchpoint, revision in found:
+        scrub = where.here if touchpoint.in_reply_to == redacted.id else where.at(touchpoint.conversation_id)
         words, payload = touchpoint.text, touchpoint.payload
-        revision = redacted.message_id is not None and touchpoint.message_id == redacted.message_id
-        gone = whole and (touchpoint.id == redacted.id or revision)
-        if gone:
+        if whole and revision:
+            gone.add(touchpoint.id)
             words = None if words is None else REMOVED
             payload = {key: value for key, value in payload.items() if key in _KEPT}
         else:
             words = None if words is None else scrub(words)
-            payload = _walk(payload, scrub)
+            payload = scrub.walk(payload)
         if touchpoint.id == redacted.id:
             payload = {**payload, "redacted": True}
         if (words, payload) != (touchpoint.text, touchpoint.payload):
             places += 1
             await _rewrite(session, touchpoint, words, payload)
-            await _scrub_question(session, touchpoint.id, REMOVED if gone else None, scrub)
-    return places
+    return places + await _scrub_questions(session, where, gone)
 
 
 async def _rewrite(
@@ -257,52 +253,62 @@ def _config(language: str | None) -> ColumnElement[Any]:
     return cast(configuration(language), REGCONFIG)
 
 
-async def _scrub_question(
-    session: AsyncSession, touchpoint_id: uuid.UUID, instead: str | None, scrub: Scrub
-) -> None:
-    """The copy of a question that stands with its answer."""
-    for answer in await session.scalars(select(Answer).where(Answer.question_id == touchpoint_id)):
-        answer.question = scrub(answer.question) if instead is None else instead
-
-
-async def _scrub_copies(session: AsyncSession, redacted: Touchpoint, scrub: Scrub, *, whole: bool) -> int:
-    """What else repeats a conversation: what it left open, reports, and messages on their way."""
-    if redacted.conversation_id is None:
-        return 0
-    conversation = await session.get_one(Conversation, redacted.conversation_id)
-    left_open = _walk(conversation.unfinished, scrub)
-    places = int(left_open != conversation.unfinished)
-    conversation.unfinished = left_open
-    conversation.reason = None if conversation.reason is None else scrub(conversation.reason)
-    reports = await session.execute(
-        select(_REPORT).where(_REPORT.c.conversation_id == redacted.conversation_id)
+async def _scrub_questions(session: AsyncSession, where: _Reach, gone: set[uuid.UUID]) -> int:
+    """The copies of questions that stand with their answers, and the articles begun from them."""
+    own = {where.redacted.id, *gone}
+    rows = await session.execute(
+        select(Answer, Touchpoint.conversation_id)
+        .join(Touchpoint, Touchpoint.id == Answer.question_id)
+        .where(
+            Touchpoint.address_id.in_(where.addresses),
+            Answer.question_id.in_(own) if where.common else true(),
+        )
     )
+    repeated = []
+    for answer, talk in rows.all():
+        left = REMOVED if answer.question_id in gone else where.at(talk)(answer.question)
+        if left != answer.question or answer.question_id in own:
+            answer.question = left
+            repeated.append(str(answer.id))
+    return sum(
+        drafts.reword(draft, where.here(draft.title), where.here(draft.text))
+        for draft in await drafts.about(session, repeated)
+    )
+
+
+async def _scrub_copies(session: AsyncSession, where: _Reach, *, whole: bool) -> int:
+    """What else repeats a conversation: what it left open, reports, and messages on their way."""
+    places = 0
+    for talk in await session.scalars(select(Conversation).where(Conversation.id.in_(where.talks))):
+        scrub = where.at(talk.id)
+        left_open = scrub.walk(talk.unfinished)
+        places += left_open != talk.unfinished
+        talk.unfinished = left_open
+        talk.reason = None if talk.reason is None else scrub(talk.reason)
+    reports = await session.execute(select(_REPORT).where(_REPORT.c.conversation_id.in_(where.talks)))
     for report in reports.all():
+        scrub = where.at(report.conversation_id)
         left = {"place": scrub(report.place), "description": scrub(report.description)}
         if left != {"place": report.place, "description": report.description}:
             places += 1
             await session.execute(update(_REPORT).where(_REPORT.c.id == report.id).values(**left))
-    places += await _scrub_written(session, redacted.conversation_id, scrub)
-    places += await _scrub_drafts(session, redacted.id, scrub)
-    for delivery in await session.scalars(
-        select(Delivery).where(Delivery.conversation_id == redacted.conversation_id)
-    ):
-        gone = whole and delivery.touchpoint_id == redacted.id
-        words = REMOVED if gone else scrub(delivery.text)
+    places += await _scrub_written(session, where)
+    for delivery in await session.scalars(select(Delivery).where(Delivery.conversation_id.in_(where.talks))):
+        gone = whole and delivery.touchpoint_id == where.redacted.id
+        words = REMOVED if gone else where.at(delivery.conversation_id)(delivery.text)
         places += words != delivery.text
         delivery.text = words
     return places
 
 
-async def _scrub_written(session: AsyncSession, conversation_id: uuid.UUID, scrub: Scrub) -> int:
-    """What staff have in hand or wrote about the conversation, and why it was flagged."""
+async def _scrub_written(session: AsyncSession, where: _Reach) -> int:
+    """What staff have in hand or wrote about the conversations, and why these were flagged."""
     places = 0
     for name, keys, columns in _WRITTEN_ABOUT:
         rows = table(name, *map(column, {"conversation_id", *keys, *columns}))
-        wanted = [rows.c[one] for one in (*keys, *columns)]
-        found = await session.execute(select(*wanted).where(rows.c.conversation_id == conversation_id))
+        found = await session.execute(select(rows).where(rows.c.conversation_id.in_(where.talks)))
         for row in found.mappings().all():
-            left = {one: _walk(row[one], scrub) for one in columns}
+            left = {one: where.at(row["conversation_id"]).walk(row[one]) for one in columns}
             if all(left[one] == row[one] for one in columns):
                 continue
             places += 1
@@ -313,15 +319,6 @@ async def _scrub_written(session: AsyncSession, conversation_id: uuid.UUID, scru
             which = and_(*(rows.c[key] == row[key] for key in keys))
             await session.execute(update(rows).where(which).values(**values))
     return places
-
-
-async def _scrub_drafts(session: AsyncSession, touchpoint_id: uuid.UUID, scrub: Scrub) -> int:
-    """Articles begun from this question, as long as they are the city's draft and not yet its word."""
-    answers = await session.scalars(select(Answer.id).where(Answer.question_id == touchpoint_id))
-    return sum(
-        drafts.reword(draft, scrub(draft.title), scrub(draft.text))
-        for draft in await drafts.about(session, [str(answer) for answer in answers])
-    )
 
 
 async def _remove_files(session: AsyncSession, touchpoint_id: uuid.UUID) -> int:
@@ -335,16 +332,19 @@ async def _remove_files(session: AsyncSession, touchpoint_id: uuid.UUID) -> int:
 # The assistant's own memory ----------------------------------------------------------------------
 
 
-async def _scrub_trackers(session: AsyncSession, redacted: Touchpoint, scrub: Scrub) -> int:
-    """What Rasa remembers of the conversation; it writes these tables itself, where it has ever run.
+async def _scrub_trackers(session: AsyncSession, where: _Reach) -> int:
+    """What Rasa remembers of the conversations; it writes these tables itself, where it has ever run."""
+    if not await session.scalar(text("SELECT to_regclass('assistant.tracker') IS NOT NULL")):
+        return 0
+    return sum([await _scrub_tracker(session, talk, where) for talk in where.talks])
+
+
+async def _scrub_tracker(session: AsyncSession, talk: uuid.UUID, where: _Reach) -> int:
+    """One conversation's memory.
 
     The raised revision makes a turn that is under way begin again, instead of writing the words back.
     """
-    if redacted.conversation_id is None:
-        return 0
-    if not await session.scalar(text("SELECT to_regclass('assistant.tracker') IS NOT NULL")):
-        return 0
-    which = {"conversation": str(redacted.conversation_id)}
+    scrub, which = where.at(talk), {"conversation": str(talk)}
     places = 0
     trackers = await session.execute(
         text("SELECT events FROM assistant.tracker WHERE conversation = :conversation FOR UPDATE"), which
@@ -352,6 +352,8 @@ async def _scrub_trackers(session: AsyncSession, redacted: Touchpoint, scrub: Sc
     for (events,) in trackers:
         left = _scrub_json(events, scrub)
         places += left != events
+        if left == events and talk != where.redacted.conversation_id:
+            continue
         await session.execute(
             text(
                 "UPDATE assistant.tracker SET events = :left, revision = revision + 1"
@@ -380,5 +382,5 @@ async def _scrub_trackers(session: AsyncSession, redacted: Touchpoint, scrub: Sc
     return places
 
 
-def _scrub_json(written: str, scrub: Scrub) -> str:
-    return json.dumps(_walk(json.loads(written), scrub), ensure_ascii=False, separators=(",", ":"))
+def _scrub_json(written: str, scrub: Scrubber) -> str:
+    return json.dumps(scrub.walk(json.loads(written)), ensure_ascii=False, separators=(",", ":"))

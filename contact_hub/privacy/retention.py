@@ -26,7 +26,7 @@ from contact_hub.database import Database, now
 from contact_hub.outbox.models import ChannelMemory
 from contact_hub.privacy import counts, erasure, holds
 from contact_hub.privacy.ages import ALIASES, CLASSES, FREE
-from contact_hub.privacy.erasure import Held
+from contact_hub.privacy.holds import Held
 from contact_hub.privacy.schedule import Rule, Schedule, schedule_of
 from contact_hub.search import upkeep
 from contact_hub.staff.access import SYSTEM

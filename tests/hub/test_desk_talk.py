@@ -32,6 +32,7 @@ from contact_hub.identity.models import Likeness
 from contact_hub.identity.suggestions import note
 from contact_hub.journey.buttons import button_id
 from contact_hub.journey.by_hand import CannotDo
+from contact_hub.privacy import holds
 from contact_hub.staff.access import SYSTEM, Viewer
 from contact_hub.staff.models import Role
 from contact_hub.timeline import service as timeline
@@ -692,6 +693,14 @@ async def test_it_ends_with_an_outcome(line: Line, ada: Colleague, resident: Res
 async def test_a_message_is_removed_with_a_reason(line: Line, ada: Colleague, resident: Resident) -> None:
     path, said = await path_of(resident), (await resident.touchpoints())[0]
     assert (await ada.post(f"{path}/remove/{said.id}", data={"why": ""})).status_code == 409
+    citizen = (await resident.place()).citizen_id
+    async with line.database.begin() as session:
+        await holds.add(session, SYSTEM, citizen, "a claim", None)
+    held = await ada.post(f"{path}/remove/{said.id}", data={"why": "It holds private details"})
+    assert held.status_code == 409
+    assert "A legal hold keeps this record" in held.text
+    async with line.database.begin() as session:
+        await holds.lift(session, SYSTEM, citizen)
     await ada.post(f"{path}/remove/{said.id}", data={"why": "It holds private details"})
     page = words_of((await ada.get(path)).text)
     assert "canaryword" not in page

@@ -31,7 +31,8 @@ from contact_hub.models import Base
 from contact_hub.operations.postgres import Postgres
 from contact_hub.operations.queue import Lane, LeaseLost
 from contact_hub.privacy import belongings, counts, erasure, holds, ledger, retention
-from contact_hub.privacy.erasure import Answer, Held
+from contact_hub.privacy.erasure import Answer
+from contact_hub.privacy.holds import Held
 from contact_hub.privacy.schedule import schedule_of
 from contact_hub.search import saved
 from contact_hub.staff import service as staff

@@ -23,7 +23,7 @@ from contact_hub.identity.models import Likeness, Merge
 from contact_hub.operations import timers
 from contact_hub.operations.queue import Lane
 from contact_hub.privacy import erasure, holds
-from contact_hub.privacy.erasure import Held
+from contact_hub.privacy.holds import Held
 from contact_hub.privacy.schedule import schedule_of
 from contact_hub.staff import service as staff
 from contact_hub.staff.access import Viewer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from contact_hub.staff.access import Scope
+from contact_hub.privacy import holds
+from contact_hub.staff.access import SYSTEM, Scope
 from contact_hub.staff.models import Role
 from tests.hub.line import Line, Resident
 from tests.hub.test_access import Head, staff_of, token_of
@@ -35,6 +36,12 @@ async def test_an_agent_removes_a_message_in_one_request_and_it_is_audited(
     url = f"/api/v1/touchpoints/{said.id}/redact"
     ask = {"reason": "a card number", "parts": ["4111 1111 1111 1111"]}
     head = agent | {"Idempotency-Key": "once"}
+    async with line.database.begin() as session:
+        held = await holds.add(session, SYSTEM, (await resident.place()).citizen_id, "a claim", None)
+    refused = await web.post(url, json=ask, headers=head)
+    assert (refused.status_code, (await resident.touchpoints())[0].text) == (409, WRONG)
+    assert "legal hold" in refused.text
+    await line.sql("UPDATE legal_hold SET lifted_at = now() WHERE id = :h", h=held.id)
     first = await web.post(url, json=ask, headers=head)
     assert first.status_code == 200, first.text
     assert first.json() == {"touchpoint": str(said.id), "places": 1, "files": 0}

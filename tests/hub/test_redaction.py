@@ -13,8 +13,10 @@ from sqlalchemy import select
 from channels.base.contract import InboundKind
 from contact_hub.citizens import service as citizens
 from contact_hub.city import City
+from contact_hub.knowledge import drafts
 from contact_hub.knowledge.models import Answer, DraftArticle
-from contact_hub.privacy import redaction
+from contact_hub.privacy import holds, redaction
+from contact_hub.privacy.holds import Held
 from contact_hub.privacy.improvement import unanswered
 from contact_hub.privacy.masking import SENSITIVE
 from contact_hub.staff.access import Viewer
@@ -203,6 +205,23 @@ async def test_one_press_removes_the_number_and_leaves_the_words(chat: Resident)
     assert line.text == "My card is [card], can I pay with it?"
 
 
+async def test_under_a_legal_hold_nothing_is_removed_and_a_person_is_told(chat: Resident) -> None:
+    line = chat.line
+    await chat.says(f"My card is {CARD}")
+    async with line.database.begin() as session:
+        await holds.add(session, AGENT, (await chat.place()).citizen_id, "a claim", None)
+    with pytest.raises(Held):
+        await remove(line, await first(chat))
+    button, _ = await chat.buttons()
+    assert await chat.presses(button["id"]) == [line.city.say("erase_held", "en")]
+    assert (await chat.touchpoints())[0].text == f"My card is {CARD}"
+    assert [ticket.kind for ticket in await line.tickets()] == ["erasure_request"]
+    async with line.database.begin() as session:
+        await holds.lift(session, AGENT, (await chat.place()).citizen_id)
+    await remove(line, await first(chat))
+    assert await everywhere(line, "1111") == []
+
+
 async def test_leaving_it_leaves_it(chat: Resident) -> None:
     await chat.says(f"My card is {CARD}")
     _, button = await chat.buttons()
@@ -342,6 +361,80 @@ async def test_removing_twice_changes_nothing_more(chat: Resident) -> None:
     await remove(chat.line, await first(chat), kinds=SENSITIVE)
     again = await remove(chat.line, await first(chat), kinds=SENSITIVE)
     assert (again.places, again.files) == (0, 0)
+
+
+# In other conversations -------------------------------------------------------------------------
+
+
+LONG = (
+    "My neighbour Quintus Fabelhaft  keeps a goose behind the house and it cries all night long,"
+    " who can tell me\nwhether that may be so, and where it is that I complain about it by the letter R?"
+)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_question_is_removed_from_whatever_quoted_it_in_another_conversation(
+    chat: Resident, script: Script, whole: bool
+) -> None:
+    line, cut = chat.line, LONG[:160]
+    folded = " ".join(LONG.split())
+    script.on_turn = lambda asked: turn({"answer": found("refused")})
+    await chat.says(LONG)
+    asked = await first(chat)
+    await line.sql("UPDATE conversation SET state = 'closed', closed_at = now()")
+    script.on_turn = lambda asked: says("greet")
+    await chat.says("Hello, it is me again")
+    later = await chat.conversation()
+    place = await chat.place()
+    assert len(await chat.conversations()) == 2
+    told = f"You asked us: “{folded[:79].rstrip()}…” Now we can answer."
+    async with line.database.begin() as session:
+        await timeline.record(
+            session,
+            address_id=place.id,
+            conversation_id=later.id,
+            direction="out",
+            actor="bot",
+            kind="text",
+            words=f"Last time I could not answer this: “{cut}”. Shall I look again?",
+            payload={"buttons": [{"title": "Look again", "meaning": {"ask": cut}}]},
+        )
+        await timeline.record(
+            session,
+            address_id=place.id,
+            conversation_id=later.id,
+            direction="out",
+            actor="system",
+            kind="text",
+            words=told,
+        )
+        (answer,) = await session.scalars(select(Answer))
+        written = drafts.Written("parks", "en", folded[:200], "", "https://x.example")
+        await drafts.begin(session, AGENT, written, [answer.id])
+    await _rasa_remembers(chat, cut)
+    assert "tracker.events" in await everywhere(line, "fabelhaft")
+    await remove(
+        line, asked, parts=() if whole else ["Quintus Fabelhaft", "I complain about it by the letter R"]
+    )
+    assert await everywhere(line, "fabelhaft") == []
+    assert await everywhere(line, "it is that I compl") == [], "what a quote cut in two is gone as well"
+    assert "Hello, it is me again" in [t.text for t in await chat.touchpoints()]
+
+
+async def test_a_few_letters_are_removed_in_other_conversations_only_where_the_message_is_quoted(
+    chat: Resident, script: Script
+) -> None:
+    script.on_turn = lambda asked: says("greet")
+    await chat.says("My code is 1234, and who reads it here?")
+    await chat.line.sql("UPDATE conversation SET state = 'closed', closed_at = now()")
+    await chat.says("Invoice 1234 is too high")
+    await chat.says("I said: My code is 1234, and who reads it here?")
+    await remove(chat.line, await first(chat), parts=["1234"])
+    assert [t.text for t in await chat.touchpoints() if t.direction == "in"] == [
+        "My code is [removed], and who reads it here?",
+        "Invoice 1234 is too high",
+        "I said: My code is [removed], and who reads it here?",
+    ]
 
 
 # What may be learnt from ---------------------------------------------------------------------------
