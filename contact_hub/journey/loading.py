@@ -78,6 +78,6 @@ async def load(session: AsyncSession, task: Claimed, writer: Writer) -> Turn | N
     )
     await continuity.recall(session, turn, *seen)
     await weighing.recall(session, turn, writer.flags, conversation, said, shared=seen[-1])
-    await rating.recall(session, turn)
     await buttons.resolve(session, turn, city)
+    await rating.recall(session, turn)
     return turn

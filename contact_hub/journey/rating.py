@@ -33,18 +33,19 @@ _THANKS = frozenset({"rate_thanks_comment", "rate_low"})
 _DONE = frozenset({"rate_again", "rate_comment_thanks"})
 _ASKING = frozenset("?？؟")
 
-
+# The question that a pressed button names; else the one that was asked, or answered, last.
 _SURVEY = text("""
     SELECT r.id, r.conversation_id, r.state, r.asked_at, r.comment_id IS NOT NULL,
            (SELECT t.payload ->> 'say' FROM touchpoint t
             WHERE t.address_id = r.address_id AND t.direction = 'out' AND t.id < :touchpoint
             ORDER BY t.id DESC LIMIT 1)
-    FROM rating r WHERE r.address_id = :address AND r.asked_at > :since ORDER BY r.asked_at DESC LIMIT 1
+    FROM rating r WHERE r.address_id = :address AND r.asked_at > :since
+    ORDER BY r.id = CAST(:named AS uuid) DESC, greatest(r.asked_at, r.rated_at) DESC LIMIT 1
 """)
 
 
 async def recall(session: AsyncSession, turn: Turn) -> None:
-    """Give the turn the question that was last asked here, if any."""
+    """Give the turn the question that it may answer: the one on its button, else the last one, if any."""
     row = (
         await session.execute(
             _SURVEY,
@@ -52,6 +53,7 @@ async def recall(session: AsyncSession, turn: Turn) -> None:
                 "address": turn.address_id,
                 "touchpoint": turn.touchpoint_id,
                 "since": turn.received_at - REMEMBERED,
+                "named": (turn.choice or {}).get("rate"),
             },
         )
     ).first()
@@ -63,8 +65,9 @@ def answered(turn: Turn, city: City) -> Step | None:
     """Whether the message answers that question, or says something about the answer."""
     meaning, asked = turn.choice or {}, turn.survey
     if "rate" in meaning:
-        here = asked is not None and meaning["rate"] == str(asked.rating_id)
-        return _scored(turn, city, int(meaning["score"]) if here else None)
+        if asked is None or meaning["rate"] != str(asked.rating_id):
+            return _say(turn, city, "rate_late", Step.RATED)
+        return _scored(turn, city, asked, int(meaning["score"]))
     if "rate_done" in meaning:
         return _say(turn, city, "rate_comment_thanks", Step.SAID)
     free = turn.kind == InboundKind.TEXT and turn.choice is None and turn.state == ConversationState.BOT
@@ -74,7 +77,7 @@ def answered(turn: Turn, city: City) -> Step | None:
     if number is not None and asked.last_said in _QUESTIONS:
         if number not in SCORES:
             return _say(turn, city, "rate_invalid", Step.SAID, keep=asked.last_said)
-        return _scored(turn, city, number)
+        return _scored(turn, city, asked, number)
     if asked.state != Asking.GIVEN:
         return None
     if number is not None and asked.last_said in _THANKS | _DONE:
@@ -100,11 +103,10 @@ def _comments(words: str, city: City) -> bool:
     return not city.wants_person(words) and city.yes_or_no(words) is None
 
 
-def _scored(turn: Turn, city: City, score: int | None) -> Step:
-    asked = turn.survey
-    if asked is not None and asked.state == Asking.GIVEN:
+def _scored(turn: Turn, city: City, asked: Survey, score: int) -> Step:
+    if asked.state == Asking.GIVEN:
         return _say(turn, city, "rate_again", Step.RATED)
-    if score is None or asked is None or not in_time(asked, turn.received_at):
+    if not in_time(asked, turn.received_at):
         return _say(turn, city, "rate_late", Step.RATED)
     turn.rated = (asked.rating_id, score)
     turn.replies.append(thanks(city, turn.language, score))

@@ -133,7 +133,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The question that was last asked here about a conversation, and what we said last."""
+    """A question that was asked here about a conversation, and what we said last."""
 
     rating_id: uuid.UUID
     conversation_id: uuid.UUID

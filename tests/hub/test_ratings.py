@@ -455,6 +455,23 @@ async def test_a_rating_that_nobody_asked_for_is_kept_and_stands(line: Line, scr
     assert await is_asked(ana) == [], "they have said it already"
 
 
+async def test_the_buttons_of_two_questions_each_rate_their_own_conversation(
+    line: Line, script: Script
+) -> None:
+    ana = await served(await line.visitor(), script)
+    await is_asked(ana)
+    first = await ana.buttons()
+    await served(ana, script, agreed=False)
+    await is_asked(ana)
+    second = await ana.buttons()
+    assert await ana.presses(first[4]["id"]) == [line.city.say("rate_thanks_comment", "en")]
+    assert await ana.says("The first time all went well") == [line.city.say("rate_comment_thanks", "en")]
+    assert await ana.presses(second[3]["id"]) == [line.city.say("rate_thanks_comment", "en")]
+    assert await ana.presses(first[0]["id"]) == [line.city.say("rate_again", "en")]
+    rows = await line.sql("SELECT score, comment_id IS NOT NULL FROM rating ORDER BY asked_at")
+    assert [tuple(row) for row in rows] == [(5, True), (4, False)]
+
+
 async def test_words_do_not_overwrite_what_a_button_said(line: Line, script: Script) -> None:
     ana = await served(await line.visitor(), script)
     await is_asked(ana)
