@@ -198,7 +198,7 @@ async def keep(
         return
     rating = await _written(session, turn, rated)
     if rating is None or rating.score is None:
-        turn.replies = [Reply(city.say("rate_again", turn.language), say="rate_again")]
+        _stands(turn, city)
         return
     told = await timeline.record(
         session,
@@ -212,6 +212,16 @@ async def keep(
     )
     if rating.score <= LOW:
         await weighing.raise_for(session, rules, rated, Signal.LOW_RATING, told, score=str(rating.score))
+
+
+def _stands(turn: Turn, city: City) -> None:
+    """Say that the first rating stands, in place of the thanks for this one; what else is said stays."""
+    for reply in turn.replies:
+        if reply.say in {"rate_thanks", *_THANKS}:
+            thanked = city.say(reply.say, turn.language)
+            reply.words = reply.words.replace(thanked, city.say("rate_again", turn.language))
+            reply.choices = [] if reply.say == "rate_low" else reply.choices
+            reply.say = "rate_again"
 
 
 async def _written(session: AsyncSession, turn: Turn, rated: Conversation) -> Rating | None:

@@ -33,7 +33,7 @@ from contact_hub.staff.access import SYSTEM, Viewer
 from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Resident, Script, found, says, turn
 from tests.hub.test_closing import rests
-from tests.hub.test_flags import flagged, signals
+from tests.hub.test_flags import flagged, reads, signals
 from tests.hub.test_sending import sms_channel
 
 NIGHT = "2026-11-24T23:30:00+00:00"
@@ -453,6 +453,29 @@ async def test_a_rating_that_nobody_asked_for_is_kept_and_stands(line: Line, scr
     await rests(ana, 25)
     await closing.close_idle(line.writer)
     assert await is_asked(ana) == [], "they have said it already"
+
+
+async def test_who_rates_a_second_time_in_anger_reads_the_apology_and_the_promise(
+    line: Line, script: Script
+) -> None:
+    ana = await line.visitor()
+    await volunteers(ana, script, 4)
+    script.on_read = reads(0.95)
+    said = await volunteers(ana, script, 1)
+    assert (await ana.conversation()).state == State.WAITING
+    assert said[0] == line.city.say("unhappy_sorry", "en")
+    assert (await ana.written())[-1].payload["say"] == "handed_off"
+    assert line.city.say("rate_again", "en") not in said
+    assert (await rating(line)).score == 4
+
+
+async def test_who_rates_a_second_time_uneasily_is_still_offered_a_person(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    await volunteers(ana, script, 4)
+    script.on_read = reads(0.6)
+    again, offer = (line.city.say(key, "en") for key in ("rate_again", "uneasy_offer"))
+    assert await volunteers(ana, script, 3) == [f"{again}\n\n{offer}"]
+    assert [button["meaning"] for button in await ana.buttons()] == [{"handoff": "asked"}]
 
 
 async def test_the_buttons_of_two_questions_each_rate_their_own_conversation(
