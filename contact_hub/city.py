@@ -209,6 +209,20 @@ class City:
     def _no(self) -> frozenset[str]:
         return self._all_of("no")
 
+    def score_of_five(self, text: str) -> int | None:
+        """The score that the whole message names as so many of five, in one of the city's languages."""
+        words = plain(text)
+        return next((int(found[1]) for form in self._scores if (found := form.fullmatch(words))), None)
+
+    @cached_property
+    def _scores(self) -> tuple[re.Pattern[str], ...]:
+        written = (
+            [re.escape(plain(part)) for part in form.split("{score}")]
+            for code in self.languages
+            for form in (self.commands.get(code) or {}).get("score_of_five", ())
+        )
+        return tuple(re.compile(r" ?(\d\d?) ?".join(parts)) for parts in written)
+
     def _provider(self, key: str) -> frozenset[str]:
         return frozenset(plain(str(word)) for word in self.commands.get(key, ()))
 

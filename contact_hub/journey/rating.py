@@ -6,7 +6,6 @@ question itself is `asking`'s.
 
 from __future__ import annotations
 
-import unicodedata
 import uuid
 from datetime import datetime, timedelta
 
@@ -19,6 +18,7 @@ from contact_hub.city import City
 from contact_hub.database import new_id, now
 from contact_hub.flags.rules import Rules, Signal
 from contact_hub.journey import weighing
+from contact_hub.journey.rating_words import lone_number
 from contact_hub.journey.turn import Choice, Reply, Step, Survey, Turn
 from contact_hub.ratings import service as ratings
 from contact_hub.ratings.models import Asking, Rating
@@ -73,7 +73,7 @@ def answered(turn: Turn, city: City) -> Step | None:
     free = turn.kind == InboundKind.TEXT and turn.choice is None and turn.state == ConversationState.BOT
     if asked is None or not free or turn.form is not None:
         return None
-    number = lone_number(turn.text)
+    number = lone_number(turn.text, city)
     if number is not None and asked.last_said in _QUESTIONS:
         if number not in SCORES:
             return _say(turn, city, "rate_invalid", Step.SAID, keep=asked.last_said)
@@ -86,14 +86,6 @@ def answered(turn: Turn, city: City) -> Step | None:
         return None
     turn.comments = asked.rating_id
     return _say(turn, city, "rate_comment_thanks", Step.COMMENTED)
-
-
-def lone_number(words: str) -> int | None:
-    """The number that a message consists of, in the digits of any script; None for everything else."""
-    digits = [c for c in unicodedata.normalize("NFKC", words) if c.isdecimal()]
-    if not 1 <= len(digits) <= 2 or any(c.isalpha() for c in words):
-        return None
-    return int("".join(str(unicodedata.decimal(c)) for c in digits))
 
 
 def _comments(words: str, city: City) -> bool:

@@ -19,7 +19,7 @@ from contact_hub.database import now
 from contact_hub.flags.models import Level
 from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import asking, by_hand, closing
-from contact_hub.journey.rating import lone_number
+from contact_hub.journey.rating_words import lone_number
 from contact_hub.journey.waiting import at_night
 from contact_hub.managers import figures
 from contact_hub.managers.period import Period
@@ -120,7 +120,9 @@ async def test_a_visitor_is_asked_once_rates_by_a_button_and_says_why(line: Line
     assert not await line.count("conversation", "state IN ('waiting', 'agent')"), "nothing for the desk"
 
 
-@pytest.mark.parametrize(("words", "score"), [("5", 5), (" 3!", 3), ("٥", 5), ("４", 4), ("4️⃣", 4)])
+@pytest.mark.parametrize(
+    ("words", "score"), [("5", 5), (" 3!", 3), ("٥", 5), ("４", 4), ("4️⃣", 4), ("4/5", 4)]
+)
 async def test_a_number_by_text_is_a_rating_in_any_digits(
     line: Line, script: Script, words: str, score: int
 ) -> None:
@@ -131,9 +133,26 @@ async def test_a_number_by_text_is_a_rating_in_any_digits(
     assert script.searches == []
 
 
+@pytest.mark.parametrize(
+    ("words", "score"),
+    [
+        *(("4/5", 4), ("5 / 5!", 5), ("⅘", 4), ("4️⃣/5️⃣", 4), ("9/5", 9)),
+        *(("4 out of 5", 4), ("3 of 5.", 3), ("4 von 5", 4), ("2 sur 5", 2), ("٤ من ٥", 4)),
+        *(("5 üzerinden 4", 4), ("满分5分，4分", 4), ("⭐⭐⭐⭐", 4), ("⭐️⭐️", 2), ("★★★☆☆", 3)),
+    ],
+)
+def test_so_many_of_five_and_stars_are_a_number(city: City, words: str, score: int) -> None:
+    assert lone_number(words, city) == score
+
+
 @pytest.mark.parametrize("words", ["five", "4b", "12 Mill Lane", "", "100", "5 stars"])
-def test_other_words_are_no_number(words: str) -> None:
-    assert lone_number(words) is None
+def test_other_words_are_no_number(city: City, words: str) -> None:
+    assert lone_number(words, city) is None
+
+
+@pytest.mark.parametrize("words", ["3.5", "3,5/5", "3 5", "4-5", "10/10", "4/5/5", "☆☆☆☆☆", "⭐👍", "1 of 2"])
+def test_of_several_numbers_none_is_guessed(city: City, words: str) -> None:
+    assert lone_number(words, city) is None
 
 
 async def test_numbers_out_of_range_are_asked_again(line: Line, script: Script) -> None:
