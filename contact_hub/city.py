@@ -194,12 +194,34 @@ class City:
     def _person(self) -> frozenset[str]:
         return self._all_of("talk_to_human")
 
+    def asks_for_person(self, text: str) -> bool:
+        """Whether the message asks for a person, as a whole or in one of the phrases that do so anywhere."""
+        words = plain(text)
+        return words in self._person or any(
+            self._person_within.find(typed) for typed in (words, _unaccented(words))
+        )
+
+    @cached_property
+    def _person_within(self) -> _Phrases:
+        return _Phrases(
+            {code: (self.commands.get(code) or {}).get("talk_to_human_within", []) for code in self.languages}
+        )
+
     def yes_or_no(self, text: str) -> bool | None:
         """Whether the whole message says yes, or no, in one of the city's languages."""
         word = plain(text)
         if word in self._yes:
             return None if word in self._no else True
         return False if word in self._no else None
+
+    def begins_with_yes(self, text: str) -> bool:
+        """Whether the message begins with a yes and does not end in a no, as "claro que no" does."""
+        words = plain(text)
+        # A single letter is a yes only by itself: "y" is "and" in Spanish.
+        said = (yes for yes in self._yes - self._no if len(yes) > 1 or not yes.isascii())
+        if not any(f"{words} ".startswith(f"{yes} ") for yes in said):
+            return False
+        return not any(words.endswith(f" {no}") for no in self._no - self._yes)
 
     @cached_property
     def _yes(self) -> frozenset[str]:

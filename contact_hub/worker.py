@@ -15,7 +15,7 @@ from channels.base.contract import Channel
 from contact_hub.city import City
 from contact_hub.database import Database
 from contact_hub.handoff.rules import rules_of
-from contact_hub.journey import clock, closing
+from contact_hub.journey import clock, closing, rating
 from contact_hub.journey.inbox import Inbox
 from contact_hub.journey.neighbours import Neighbours
 from contact_hub.journey.saying import Writer
@@ -60,6 +60,7 @@ class Worker:
         self.wakeups = Wakeups(listen_url)
         writer = self._writer = Writer(database, city, channels, folder=folder, site_url=site_url)
         closing.idle_after(city)  # a city that is wrong is told at the start, not by the clock
+        rating.comments_within(city)
         rules_of(city)
         _ = writer.flags
         self._chores = {**retention.chores(database, city, folder), **drawing.chores(database, city)}

@@ -120,14 +120,15 @@ def kb_check(
 ) -> None:
     """Look for wrong front matter, expired and doubled articles, broken links, missing translations.
 
-    And, with the city's own folder, whether city.yml says how long what is kept and when a talk ends,
-    and flags.yml what makes somebody look unhappy.
+    And, with the city's own folder, whether city.yml says how long what is kept, when a talk ends and
+    for how long words belong to a rating, and flags.yml what makes somebody look unhappy.
     """
     from bot.commands import kb_check as check
     from contact_hub.city import CityError, load_city
     from contact_hub.composition import city_folder
     from contact_hub.flags.rules import rules_of
     from contact_hub.journey.closing import idle_after
+    from contact_hub.journey.rating import comments_within
     from contact_hub.privacy.schedule import schedule_of
     from contact_hub.settings import load_settings
 
@@ -136,6 +137,7 @@ def kb_check(
             city = load_city(city_folder(load_settings()))
             schedule_of(city)
             idle_after(city)
+            comments_within(city)
             rules_of(city)
         except CityError as error:
             raise fail(str(error)) from None

@@ -117,10 +117,11 @@ def _leave_to_person(conversation: Conversation, turn: Turn) -> None:
 
 
 def _count(conversation: Conversation, turn: Turn) -> None:
-    """An answer to our own question is no contact of theirs, until they say something else as well."""
+    """An answer to our own question is no contact of theirs, until they say more or need a person."""
     if turn.step not in {Step.EDIT_NOTED, Step.REACHABILITY_NOTED}:
         first = conversation.epoch == 0 and not turn.past.said
-        conversation.follow_up = turn.of_survey and (first or conversation.follow_up)
+        answers = turn.of_survey and turn.handoff is None
+        conversation.follow_up = answers and (first or conversation.follow_up)
 
 
 async def _heard(session: AsyncSession, writer: Writer, conversation: Conversation, turn: Turn) -> None:

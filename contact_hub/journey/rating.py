@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import InboundKind
 from contact_hub.citizens.models import Conversation, ConversationState
-from contact_hub.city import City
+from contact_hub.city import City, CityError
 from contact_hub.database import new_id, now
 from contact_hub.flags.rules import Rules, Signal
 from contact_hub.journey import weighing
-from contact_hub.journey.rating_words import lone_number
+from contact_hub.journey.rating_words import asks, is_comment, lone_number
 from contact_hub.journey.turn import Choice, Reply, Step, Survey, Turn
 from contact_hub.ratings import service as ratings
 from contact_hub.ratings.models import Asking, Rating
@@ -31,11 +31,10 @@ SCORES = range(1, 6)
 _QUESTIONS = frozenset({"rate_close", "rate_close_sms"})
 _THANKS = frozenset({"rate_thanks_comment", "rate_low"})
 _DONE = frozenset({"rate_again", "rate_comment_thanks"})
-_ASKING = frozenset("?？؟")
 
 # The question that a pressed button names; else the one that was asked, or answered, last.
 _SURVEY = text("""
-    SELECT r.id, r.conversation_id, r.state, r.asked_at, r.comment_id IS NOT NULL,
+    SELECT r.id, r.conversation_id, r.state, r.asked_at, r.rated_at, r.comment_id IS NOT NULL,
            (SELECT t.payload ->> 'say' FROM touchpoint t
             WHERE t.address_id = r.address_id AND t.direction = 'out' AND t.id < :touchpoint
             ORDER BY t.id DESC LIMIT 1)
@@ -82,17 +81,36 @@ def answered(turn: Turn, city: City) -> Step | None:
         return None
     if number is not None and asked.last_said in _THANKS | _DONE:
         return _say(turn, city, "rate_again", Step.RATED)
-    if asked.commented or asked.last_said not in _THANKS or not _comments(turn.text, city):
+    return _commented(turn, city, asked)
+
+
+def _commented(turn: Turn, city: City, asked: Survey) -> Step | None:
+    """Whether words that follow a rating are its comment; nothing that needs an answer is."""
+    soon = asked.rated_at is not None and turn.received_at - asked.rated_at <= comments_within(city)
+    if asked.commented or asked.last_said not in _THANKS or not soon or asks(turn.text):
+        return None
+    if asked.last_said == "rate_low" and city.begins_with_yes(turn.text):
+        turn.choice = {"handoff": "rated_low"}  # what the button beside our question means
+        return None
+    if not is_comment(turn.text, city):
         return None
     turn.comments = asked.rating_id
-    return _say(turn, city, "rate_comment_thanks", Step.COMMENTED)
+    # Where it was meant otherwise, the same words are a button away from being answered.
+    meant_otherwise = Choice(city.say("button_need_answer", turn.language), {"ask": turn.text})
+    thanked = city.say("rate_comment_thanks", turn.language)
+    turn.replies.append(Reply(thanked, choices=[meant_otherwise], say="rate_comment_thanks"))
+    return Step.COMMENTED
 
 
-def _comments(words: str, city: City) -> bool:
-    """Whether words after a rating are about it; a question or a call for a person is not."""
-    if not words.strip() or _ASKING & set(words):
-        return False
-    return not city.wants_person(words) and city.yes_or_no(words) is None
+def comments_within(city: City) -> timedelta:
+    """For how long words after a rating are taken for its comment; raises CityError with one sentence."""
+    minutes = (city.settings.get("ratings") or {}).get("comment_minutes")
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 1 <= minutes <= 1440:
+        raise CityError(
+            f"{city.folder / 'city.yml'}: ratings: 'comment_minutes' must be a number from 1 to 1440,"
+            f" not {minutes!r}."
+        )
+    return timedelta(minutes=minutes)
 
 
 def _scored(turn: Turn, city: City, asked: Survey, score: int) -> Step:

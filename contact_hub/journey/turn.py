@@ -139,6 +139,7 @@ class Survey:
     conversation_id: uuid.UUID
     state: str
     asked_at: datetime
+    rated_at: datetime | None
     commented: bool
     last_said: str | None
 

@@ -38,7 +38,7 @@ _UNREAD = frozenset(
         *(Step.OPTED_OUT, Step.OPTED_IN, Step.SILENT, Step.PROVIDER_HELP, Step.REACHABILITY_NOTED),
         *(Step.EDIT_NOTED, Step.EMERGENCY, Step.SELF_HARM, Step.CODE_SENT, Step.CONTACT_SHARED),
         *(Step.UNLINKED, Step.TERMS_CHANGED, Step.TERMS_SHOWN, Step.REMOVED, Step.ERASURE_CONFIRMED),
-        *(Step.RATED, Step.COMMENTED),
+        Step.RATED,
     }
 )
 
@@ -200,7 +200,10 @@ def _hand_over(turn: Turn, city: City) -> None:
     dropped = [reply for reply in turn.replies if reply not in kept]
     # A question without an answer is still one that the bot could not answer.
     unanswered = next((reply.answer for reply in dropped if reply.answer is not None), None)
-    sorry = Reply(city.say("unhappy_sorry", turn.language), say="unhappy_sorry", answer=unanswered)
+    words = city.say("unhappy_sorry", turn.language)
+    if turn.step is Step.COMMENTED:  # they were asked to say what was missing
+        words = f"{city.say('rate_comment_thanks', turn.language)}\n\n{words}"
+    sorry = Reply(words, say="unhappy_sorry", answer=unanswered)
     if dropped or not kept:
         turn.step = Step.REPORTED if turn.report is not None else Step.HANDED_OFF
     turn.replies = [sorry, *kept]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,11 +15,12 @@ import time_machine
 from channels.base.contract import InboundKind
 from contact_hub.citizens.models import ConversationState as State
 from contact_hub.citizens.service import lock_conversation
-from contact_hub.city import City
+from contact_hub.city import City, CityError
 from contact_hub.database import now
 from contact_hub.flags.models import Level
 from contact_hub.handoff.rules import rules_of
 from contact_hub.journey import asking, by_hand, closing
+from contact_hub.journey.rating import comments_within
 from contact_hub.journey.rating_words import lone_number
 from contact_hub.journey.waiting import at_night
 from contact_hub.managers import figures
@@ -27,13 +29,14 @@ from contact_hub.operations.queue import Lane
 from contact_hub.privacy import consent
 from contact_hub.privacy.consent import Origin, Purpose
 from contact_hub.privacy.erasure import erase
+from contact_hub.privacy.redaction import redact
 from contact_hub.privacy.schedule import schedule_of
 from contact_hub.ratings.models import Asking, Rating
 from contact_hub.staff.access import SYSTEM, Viewer
 from tests.fakes import telegram, twilio
 from tests.hub.line import Line, Resident, Script, found, says, turn
 from tests.hub.test_closing import rests
-from tests.hub.test_flags import flagged, reads, signals
+from tests.hub.test_flags import flagged, last_said, reads, signals
 from tests.hub.test_sending import sms_channel
 
 NIGHT = "2026-11-24T23:30:00+00:00"
@@ -189,6 +192,164 @@ async def test_a_question_after_the_rating_is_answered_and_is_no_comment(line: L
     (answer,) = await ana.says("And when is the green bin collected?")
     assert "every second Tuesday" in answer
     assert (await rating(line)).comment_id is None
+
+
+async def rates(resident: Resident, script: Script, score: int) -> None:
+    """They are asked how it was and answer with a number; what they write next is anybody's to answer."""
+    await served(resident, script)
+    await is_asked(resident)
+    await resident.says(str(score))
+    script.on_turn = lambda asked: turn({"answer": found()})
+
+
+@pytest.mark.parametrize("minutes", [31, 5 * 24 * 60])
+async def test_what_is_written_later_is_a_message_like_any_other(
+    line: Line, script: Script, minutes: int
+) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 5)
+    await line.sql("UPDATE rating SET rated_at = rated_at - make_interval(mins => :m)", m=minutes)
+    (answer,) = await ana.says("There is a pothole on Harbour Street")
+    assert "every second Tuesday" in answer
+    assert script.turns[-1]["text"] == "There is a pothole on Harbour Street"
+    assert (await rating(line)).comment_id is None
+
+
+async def test_who_is_unhappy_days_later_is_flagged_and_reaches_a_person(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 5)
+    await line.sql("UPDATE rating SET rated_at = rated_at - interval '6 days'")
+    script.on_read = reads(0.9)
+    await ana.says("This is useless, my bin was not emptied again!!!")
+    (flag,) = await flagged(ana)
+    assert (signals(flag), flag.level) == (["words", "shouting"], Level.UNHAPPY)
+    assert (await ana.conversation()).state == State.WAITING
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "I would like to talk to a person please",
+            "I want a human",
+            "Bitte rufen Sie mich an!",
+            "我要真人",
+        ),
+        *("/start", "ABCD-2345", "ABCD-1234", "R26-00042-9"),
+    ],
+)
+@pytest.mark.parametrize("score", [2, 5])
+async def test_a_call_for_a_person_a_command_and_a_code_are_no_comment(
+    line: Line, script: Script, words: str, score: int
+) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, score)
+    said = await ana.says(words)
+    assert line.city.say("rate_comment_thanks", "en") not in said
+    assert (await ana.endings())[-1][1] in {"answered", "said", "code_sent"}
+    assert (await rating(line)).comment_id is None
+
+
+@pytest.mark.parametrize(
+    "words", ["The person was so kind", "Great customer service", "客服很好", "No, it took weeks"]
+)
+async def test_praise_and_blame_are_comments(line: Line, script: Script, words: str) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 5)
+    assert await ana.says(words) == [line.city.say("rate_comment_thanks", "en")]
+    assert (await rating(line)).comment_id is not None
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["yes, call me", "Yes, I want to talk to a person", "Sí, por favor, hoy", "好的，今天", "OK then"],
+)
+async def test_a_yes_with_more_words_after_a_low_rating_brings_the_person(
+    line: Line, script: Script, words: str
+) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 1)
+    script.on_turn = lambda asked: pytest.fail("a yes to our own question does not ask Rasa")
+    await ana.says(words)
+    talk = await ana.conversation()
+    assert (talk.state, talk.reason) == (State.WAITING, "rated_low")
+    assert (await rating(line)).comment_id is None
+
+
+@pytest.mark.parametrize("words", ["Claro que no", "y además nadie me avisó", "Yesterday nobody came"])
+async def test_what_only_looks_like_a_yes_brings_nobody(line: Line, script: Script, words: str) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 1)
+    assert await ana.says(words) == [line.city.say("rate_comment_thanks", "en")]
+
+
+async def test_a_comment_that_was_meant_otherwise_is_answered_by_a_button(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 5)
+    await ana.says("There is a pothole on Harbour Street")
+    (button,) = await ana.buttons()
+    assert button["title"] == line.city.say("button_need_answer", "en")
+    assert (await ana.conversation()).follow_up
+    (answer,) = await ana.presses(button["id"])
+    assert "every second Tuesday" in answer
+    assert script.turns[-1]["text"] == "There is a pothole on Harbour Street"
+    assert not (await ana.conversation()).follow_up, "that is a contact of theirs"
+    assert (await rating(line)).comment_id is not None, "and nothing is lost"
+
+
+async def test_by_text_the_number_of_that_button_does_the_same(line: Line, script: Script) -> None:
+    ana = line.texter()
+    await rates(ana, script, 5)
+    await ana.says("There is a pothole on Harbour Street")
+    await ana.says("1")
+    assert script.turns[-1]["text"] == "There is a pothole on Harbour Street"
+
+
+async def test_a_comment_that_is_removed_is_not_kept_behind_that_button(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 5)
+    await ana.says("Ask Jo")
+    async with line.database.begin() as session:
+        await redact(session, uuid.UUID(await last_said(ana)), SYSTEM, reason="they asked")
+    assert "Ask Jo" not in str([touchpoint.payload for touchpoint in await ana.touchpoints()])
+
+
+def test_every_language_has_its_own_words_for_that_button(city: City) -> None:
+    assert len({city.say("button_need_answer", code) for code in city.languages}) == len(city.languages)
+
+
+async def test_an_unhappy_comment_is_thanked_for_flagged_and_handed_over(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 5)
+    script.on_read = reads(0.95)
+    said = await ana.says("Thanks for nothing, my bin is still full")
+    thanked, sorry = line.city.say("rate_comment_thanks", "en"), line.city.say("unhappy_sorry", "en")
+    assert said[0] == f"{thanked}\n\n{sorry}"
+    (flag,) = await flagged(ana)
+    assert (signals(flag), flag.level, flag.handed_over) == (["words"], Level.UNHAPPY, True)
+    assert flag.signals[0]["evidence"] == await last_said(ana)
+    talk = await ana.conversation()
+    assert (talk.state, talk.reason, talk.follow_up) == (State.WAITING, "unhappy", False)
+    assert str((await rating(line)).comment_id) == await last_said(ana)
+
+
+async def test_an_uneasy_comment_is_offered_a_person_as_well(line: Line, script: Script) -> None:
+    ana = await line.visitor()
+    await rates(ana, script, 5)
+    script.on_read = reads(0.6)
+    (said,) = await ana.says("Not exactly quick")
+    assert said.startswith(line.city.say("rate_comment_thanks", "en"))
+    assert [button["meaning"] for button in await ana.buttons()] == [
+        {"ask": "Not exactly quick"},
+        {"handoff": "asked"},
+    ]
+
+
+@pytest.mark.parametrize("minutes", [None, "30", 0, 1441, True])
+def test_a_wrong_limit_for_comments_is_told_in_one_sentence(city: City, minutes: Any) -> None:
+    wrong = replace(city, settings={**city.settings, "ratings": {"comment_minutes": minutes}})
+    with pytest.raises(CityError, match="comment_minutes"):
+        comments_within(wrong)
 
 
 async def test_a_number_in_the_middle_of_something_else_is_not_a_rating(line: Line, script: Script) -> None:
