@@ -13,6 +13,7 @@ from sqlalchemy import select
 from channels.base.contract import InboundKind
 from contact_hub.citizens import service as citizens
 from contact_hub.city import City
+from contact_hub.identity import merging
 from contact_hub.knowledge import drafts
 from contact_hub.knowledge.models import Answer, DraftArticle
 from contact_hub.privacy import holds, redaction
@@ -429,7 +430,15 @@ async def test_a_few_letters_are_removed_in_other_conversations_only_where_the_m
     await chat.line.sql("UPDATE conversation SET state = 'closed', closed_at = now()")
     await chat.says("Invoice 1234 is too high")
     await chat.says("I said: My code is 1234, and who reads it here?")
+    elsewhere, stranger = await chat.line.visitor(), await chat.line.visitor()
+    for other in (elsewhere, stranger):
+        await other.says("My code is 1234, and who reads it here?")
+    async with chat.line.database.begin() as session:
+        one, two = [(await resident.place()).citizen_id for resident in (chat, elsewhere)]
+        await merging.merge(session, one, two, by=AGENT, reason="seen the passport")
     await remove(chat.line, await first(chat), parts=["1234"])
+    said = [(await other.touchpoints())[0].text for other in (elsewhere, stranger)]
+    assert said == ["My code is [removed], and who reads it here?", "My code is 1234, and who reads it here?"]
     assert [t.text for t in await chat.touchpoints() if t.direction == "in"] == [
         "My code is [removed], and who reads it here?",
         "Invoice 1234 is too high",
