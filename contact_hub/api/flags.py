@@ -33,7 +33,7 @@ class SignalOut(BaseModel):
 
 
 class FlagOut(BaseModel):
-    """A moment at which a resident seemed unhappy."""
+    """A moment at which a resident seemed unhappy or in danger."""
 
     flag: uuid.UUID
     citizen: uuid.UUID

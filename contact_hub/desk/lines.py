@@ -166,7 +166,7 @@ async def rows_of(session: AsyncSession, talks: Sequence[Talk]) -> dict[uuid.UUI
     people = await _people(session, ids)
     words = await _words(session, _LAST, ids)
     words |= await _words(session, _ALARMING, [talk.id for talk in talks if talk.danger and talk.waits])
-    flagged = await _flags(session, ids)
+    flagged = await _flags(session, talks)
     return {
         talk.id: Row(talk, people.get(talk.id, ""), words.get(talk.id), *flagged.get(talk.id, (None, ())))
         for talk in talks
@@ -240,18 +240,24 @@ async def _words(
 
 
 async def _flags(
-    session: AsyncSession, ids: Sequence[uuid.UUID]
+    session: AsyncSession, talks: Sequence[Talk]
 ) -> dict[uuid.UUID, tuple[str, tuple[str, ...]]]:
-    """The gravest flag of each that nobody dismissed, and what speaks for it; of equals the last."""
-    gravest = {
-        talk: max((flag for flag in found if flag.dismissed_at is None), key=_gravity, default=None)
-        for talk, found in (await flags.of_conversation(session, ids)).items()
-    }
-    return {
-        talk: (flag.level, tuple(str(signal.get("words", "")) for signal in flag.signals))
-        for talk, flag in gravest.items()
-        if flag is not None
-    }
+    """The gravest flag of each that nobody dismissed, and what speaks for it; of equals the last.
+
+    A flag of danger says nothing of a conversation that has been given back since.
+    """
+    raised = await flags.of_conversation(session, [talk.id for talk in talks])
+    shown = {}
+    for talk in talks:
+        standing = [
+            flag
+            for flag in raised.get(talk.id, ())
+            if flag.dismissed_at is None and (talk.danger or flag.level != Level.DANGER)
+        ]
+        if standing:
+            gravest = max(standing, key=_gravity)
+            shown[talk.id] = (gravest.level, tuple(str(one.get("words", "")) for one in gravest.signals))
+    return shown
 
 
 def _gravity(flag: Flag) -> tuple[int, float, datetime]:

@@ -127,8 +127,10 @@ class Panel:
 
     @property
     def flag(self) -> str:
-        """The newest flag that stands, in a word."""
-        standing = next((flag for flag in self.flags if not flag.dismissed), None)
+        """The newest flag that stands, in a word; of danger the reason tells as long as it lasts."""
+        standing = next(
+            (flag for flag in self.flags if not flag.dismissed and flag.level != LEVELS["danger"]), None
+        )
         return "" if standing is None else f"{standing.level}, {standing.percent} %"
 
 

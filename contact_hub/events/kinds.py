@@ -60,10 +60,10 @@ class TouchpointData(_OfTouchpoint):
 
 
 class FlagData(_OfTouchpoint):
-    """A conversation was flagged: its resident seems unhappy."""
+    """A conversation was flagged: its resident seems unhappy or in danger."""
 
     score: float | None = None
-    level: str | None = None
+    level: str | None = Field(default=None, description="uneasy, unhappy or danger")
 
 
 class HandoffData(_OfTouchpoint):

@@ -38,7 +38,7 @@ class DrawnFor(StrEnum):
 
 
 class Flag(Base):
-    """A moment at which a conversation's resident seemed unhappy.
+    """A moment at which a conversation's resident seemed unhappy or in danger.
 
     `signals` lists what says so, each `{"signal", "weight", "evidence", "words"}`: its key in
     `nlu_data/flags.yml`, what it adds to the score, the id of the touchpoint that is its evidence, and

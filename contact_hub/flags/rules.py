@@ -13,7 +13,7 @@ from contact_hub.flags.models import Level
 
 
 class Signal(StrEnum):
-    """A sign of dissatisfaction."""
+    """A sign of dissatisfaction, or of danger."""
 
     WORDS = "words"
     ASKED_FOR_PERSON = "asked_for_person"
@@ -24,6 +24,12 @@ class Signal(StrEnum):
     WAITED_TOO_LONG = "waited_too_long"
     THIRD_CONTACT = "third_contact"
     SHOUTING = "shouting"
+    DANGER_WORDS = "danger_words"
+    DANGER_HEARD = "danger_heard"
+
+
+# Nothing is weighed against danger: no city can let it count for less.
+ALARMS = frozenset({Signal.DANGER_WORDS, Signal.DANGER_HEARD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,9 @@ def rules_of(city: City) -> Rules:
     explanations: dict[Signal, str] = {}
     for signal in Signal:
         place, given = f"{where}: {signal}", _section(f"{where}: signals", signals, signal)
-        _only(place, given, ("weight", "explain", *_MORE.get(signal, ())))
-        weights[signal] = _number(place, given, "weight", 0, 1)
+        weighed = () if signal in ALARMS else ("weight",)
+        _only(place, given, (*weighed, "explain", *_MORE.get(signal, ())))
+        weights[signal] = _number(place, given, "weight", 0, 1) if weighed else 1.0
         explanations[signal] = str(given.get("explain") or "").strip()
         if not explanations[signal]:
             raise CityError(f"{place} has no 'explain': what are staff told?")

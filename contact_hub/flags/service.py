@@ -27,7 +27,7 @@ _ORDER = (None, Level.UNEASY, Level.UNHAPPY, Level.DANGER)
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One sign of dissatisfaction with its evidence; `also` are other touchpoints that belong to it."""
+    """A sign of dissatisfaction or danger with its evidence; `also` are other touchpoints of it."""
 
     signal: Signal
     weight: float
@@ -72,7 +72,8 @@ def weigh(
 
     The same evidence never counts for a second flag. What was flagged since `read_from`, and not taken
     away by somebody who looked, adds to the score; but a flag is raised only where the new signs alone
-    would raise one, or where all of them together ask for more than was asked for so far.
+    would raise one, or where all of them together ask for more than was asked for so far. Danger is another
+    matter and adds nothing.
     """
     known = {(given["signal"], given["evidence"]) for flag in earlier for given in flag.signals}
     fresh = [sign for sign in signs if (str(sign.signal), str(sign.evidence)) not in known]
@@ -81,7 +82,9 @@ def weigh(
     standing = [
         flag
         for flag in earlier
-        if not flag.dismissed and (read_from is None or flag.touchpoint_id > read_from)
+        if not flag.dismissed
+        and flag.level is not Level.DANGER
+        and (read_from is None or flag.touchpoint_id > read_from)
     ]
     before = {
         (given["signal"], given["evidence"]): float(given["weight"])

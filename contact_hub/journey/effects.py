@@ -61,8 +61,9 @@ async def apply(writer: Writer, task: Claimed, turn: Turn) -> None:
             await _change_hands(session, writer, conversation, turn)
             if turn.report is not None:
                 await _report(session, writer, conversation, turn)
-        unhappy = turn.handoff == weighing.UNHAPPY and conversation.state == ConversationState.WAITING
-        await weighing.keep(session, conversation, turn, handed_over=unhappy)
+        called = turn.state == ConversationState.BOT and conversation.state == ConversationState.WAITING
+        handed_over = called and (turn.urgent or turn.handoff == weighing.UNHAPPY)
+        await weighing.keep(session, conversation, turn, handed_over=handed_over)
         rated = None if rated_in is None else await session.get(Conversation, rated_in)
         await rating.keep(session, writer.city, writer.flags, turn, rated)
         _remember_rasa(conversation, turn)

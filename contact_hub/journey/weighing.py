@@ -76,6 +76,8 @@ def _first_id_at(moment: datetime) -> uuid.UUID:
 
 def weigh(turn: Turn, city: City, rules: Rules) -> None:
     """Look for signs in a turn that its steps have decided, and let what they come to follow."""
+    if turn.urgent:
+        turn.flag = _alarmed(turn, rules)  # what follows of it is decided already
     if turn.step in _UNREAD:
         return
     turn.flag = flags.weigh(rules, _signs(turn, city, rules), turn.past.earlier, turn.past.read_from)
@@ -85,6 +87,17 @@ def weigh(turn: Turn, city: City, rules: Rules) -> None:
         _hand_over(turn, city)
     elif turn.handoff is None:
         _offer_person(turn, city)
+
+
+def _alarmed(turn: Turn, rules: Rules) -> Raised:
+    """The flag of a message that tells of danger: by a fixed phrase, or by the detector as sure as it is."""
+    heard = None if turn.reading is None else turn.reading.danger
+    if heard is None:  # the phrases come before anything is read
+        signal, weight, values = Signal.DANGER_WORDS, rules.weights[Signal.DANGER_WORDS], {}
+    else:
+        signal, weight, values = Signal.DANGER_HEARD, heard[1], {"percent": round(100 * heard[1])}
+    sign = Sign(signal, weight, turn.touchpoint_id, rules.explain(signal, **values))
+    return Raised(round(weight, 3), Level.DANGER, (sign,))
 
 
 def _signs(turn: Turn, city: City, rules: Rules) -> list[Sign]:

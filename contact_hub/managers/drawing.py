@@ -1,5 +1,7 @@
 """Which conversations managers judge: some drawn by chance for each day, and every dismissed flag.
 
+The flags that are drawn by chance are those of dissatisfaction; of danger only the dismissed ones are judged.
+
 Chance is the order of a digest of the id, which is as good as random for UUIDv7 and the same whenever it
 is looked at: drawing twice draws the same. A day is drawn when it has been over for a day, so that talks
 nobody closed have ended by themselves. What is drawn of a day stands for all there was on it.
@@ -31,7 +33,8 @@ _UNSEALED = (
 _FLAGS = f"""
     SELECT f.id AS flag, f.conversation_id AS conversation, r.id AS review, r.drawn_for = 'sample' AS drawn
     FROM flag f LEFT JOIN review r ON r.flag_id = f.id
-    WHERE f.raised_at >= :since AND f.raised_at < :until AND {_UNSEALED.format(address="f.address_id")}
+    WHERE f.raised_at >= :since AND f.raised_at < :until AND f.level <> 'danger'
+      AND {_UNSEALED.format(address="f.address_id")}
     ORDER BY md5(f.id::text)
 """  # noqa: S608 - our words
 _UNFLAGGED = f"""

@@ -16,7 +16,7 @@ from contact_hub.audit.models import Entry
 from contact_hub.citizens.models import Address, Citizen, Conversation
 from contact_hub.citizens.scope import unsealed
 from contact_hub.database import now
-from contact_hub.flags.models import DrawnFor, Flag, Review, Verdict
+from contact_hub.flags.models import DrawnFor, Flag, Level, Review, Verdict
 from contact_hub.managers.estimates import Share, caught, share
 from contact_hub.managers.period import Period
 from contact_hub.managers.scope import of_theirs
@@ -334,7 +334,7 @@ async def findings(session: AsyncSession, viewer: Viewer, period: Period) -> Fin
 
 
 async def _flagged(session: AsyncSession, viewer: Viewer, period: Period) -> int:
-    """Conversations with a flag, on those days of which something was drawn."""
+    """Conversations with a flag that could be drawn by chance, on those days of which something was."""
     drawn = select(Review.day).where(Review.day >= period.first, Review.day <= period.last)
     raised_on = cast(func.timezone(period.zone.key, Flag.raised_at), Date)
     found = await session.scalar(
@@ -343,6 +343,7 @@ async def _flagged(session: AsyncSession, viewer: Viewer, period: Period) -> int
         .where(
             Flag.raised_at >= period.since,
             Flag.raised_at < period.until,
+            Flag.level != Level.DANGER,
             raised_on.in_(drawn),
             of_theirs(viewer, Conversation.department),
         )

@@ -28,7 +28,9 @@ dead_letters = Counter("civicline_dead_letters_total", "Messages given up after 
 webhooks = Counter(
     "civicline_webhooks_total", "Events told to other systems: received, failed, given up.", ["result"]
 )
-flags = Counter("civicline_flags_total", "Conversations flagged because somebody seems unhappy.", ["level"])
+flags = Counter(
+    "civicline_flags_total", "Flags raised because somebody seems unhappy or in danger.", ["level"]
+)
 leases_lost = Counter("civicline_leases_lost_total", "Tasks whose lease ran out while they were worked on.")
 unsettled_inbound = Gauge(
     "civicline_unsettled_inbound", "Messages that have not ended in an outcome yet; returns to 0."

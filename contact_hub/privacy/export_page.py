@@ -102,7 +102,7 @@ class Page:
         return _item("citizen", [when, _line(answer["question"]), _line(known)])
 
     def flag(self, flag: dict[str, Any]) -> str:
-        """One moment at which they seemed unhappy, with the reasons."""
+        """One moment at which they seemed unhappy or in danger, with the reasons."""
         reasons = [str(signal.get("words") or signal.get("signal") or "") for signal in flag["signals"]]
         when = self._when(flag["raised_at"], str(flag["level"]), str(flag["verdict"] or ""))
         lines = [when, *(_line(reason) for reason in reasons)]

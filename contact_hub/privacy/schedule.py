@@ -16,7 +16,7 @@ CLASSES: Mapping[str, str] = {
     "files": "attachments",
     "deliveries": "what became of messages that left",
     "conversations": "closed conversations and what the assistant remembers of them",
-    "flags": "who seemed unhappy and why, how each turn was read, and what was thought of it later",
+    "flags": "who seemed unhappy or in danger and why, how each turn was read, what was thought of it later",
     "ratings": "how satisfied residents said they are, and how long they waited for a person",
     "reports": "problems reported",
     "tickets": "closed tasks for staff",

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from channels.base.contract import InboundKind
+from contact_hub.events.kinds import Kind
+from contact_hub.flags import service as flags
+from contact_hub.flags.models import Flag, Level
+from contact_hub.journey import by_hand
 from contact_hub.operations.queue import Lane
+from contact_hub.staff.access import Viewer
+from contact_hub.webhooks import service as webhooks
 from tests.contract import recorded
 from tests.hub.line import Line, Resident, Script, says
 
@@ -39,6 +45,12 @@ async def urgent(resident: Resident, reason: str) -> None:
     talk = await resident.conversation()
     assert (talk.reason, talk.priority) == (reason, 100)
     assert (await resident.endings())[-1] == ("handed_off", reason)
+
+
+async def flagged(resident: Resident) -> list[Flag]:
+    talk = await resident.conversation()
+    async with resident.line.database.begin() as session:
+        return (await flags.of_conversation(session, [talk.id])).get(talk.id, [])
 
 
 async def test_what_no_phrase_says_the_brain_hears(chat: Resident, script: Script) -> None:
@@ -118,6 +130,7 @@ async def test_danger_is_heard_although_a_person_takes_over_in_that_moment(
     assert (await chat.reads())[-1] == await safe_words(chat, "emergency", "en")
     await urgent(chat, "emergency")
     assert (await chat.conversation()).holder == "Maria"
+    assert [(flag.level, flag.handed_over) for flag in await flagged(chat)] == [(Level.DANGER, False)]
 
 
 async def test_danger_in_the_middle_of_a_form_is_no_answer_to_its_question(
@@ -174,6 +187,70 @@ async def test_danger_that_the_brain_sees_in_the_words_of_somebody_silent_reache
     await phone.does(words="I see no way out any more")
     await phone.line.work(Lane.IN)
     await urgent(phone, "self_harm")
+
+
+# The flag ----------------------------------------------------------------------------------------------
+
+
+async def test_an_alarm_is_a_flag_that_says_how_sure_the_detector_is(chat: Resident, script: Script) -> None:
+    async with chat.line.database.begin() as session:
+        await webhooks.add(session, "https://dispatch.larkhaven.example", (Kind.FLAG,))
+    script.on_read = reads("emergency")
+    await chat.says(KNIFE)
+    said = next(t for t in await chat.touchpoints() if t.direction == "in")
+    (flag,) = await flagged(chat)
+    assert (flag.level, flag.score, flag.handed_over) == (Level.DANGER, 0.97, True)
+    (sign,) = flag.signals
+    assert (sign["signal"], sign["evidence"]) == ("danger_heard", str(said.id))
+    assert sign["words"] == "Their words sound like danger (the detector is 97 % sure)."
+    (told,) = [t for t in await chat.touchpoints() if t.kind == "flag"]
+    assert (told.payload["level"], told.in_reply_to) == ("danger", said.id)
+    (event,) = await chat.line.sql("SELECT data FROM event WHERE kind = 'flag'")
+    assert (event.data["level"], event.data["score"]) == ("danger", 0.97)
+
+
+async def test_the_fixed_phrases_raise_a_flag_with_rasa_and_brain_down(line: Line) -> None:
+    resident = await line.visitor()
+    await resident.says("Help, my house is on fire")
+    (flag,) = await flagged(resident)
+    assert (flag.level, flag.handed_over) == (Level.DANGER, True)
+    assert [sign["words"] for sign in flag.signals] == ["Fixed words of danger."]
+
+
+async def test_every_alarm_is_flagged_once_with_its_own_evidence(chat: Resident, script: Script) -> None:
+    script.on_read = reads("emergency")
+    for _ in range(2):  # the network brings the same message again
+        await chat.does(words=KNIFE, key="knife")
+        await chat.line.work()
+    assert len(await flagged(chat)) == 1
+    await chat.says("my house is on fire")
+    first, second = await flagged(chat)
+    assert (first.handed_over, second.handed_over) == (True, False), "they waited already"
+    assert first.touchpoint_id != second.touchpoint_id
+    assert [sign["signal"] for sign in second.signals] == ["danger_words"]
+
+
+async def test_danger_makes_a_calm_wish_for_a_person_no_anger(chat: Resident) -> None:
+    await chat.says("my house is on fire")
+    await chat.says("talk to a person")
+    assert [flag.level for flag in await flagged(chat)] == [Level.DANGER, Level.UNEASY]
+    await urgent_still(chat)
+
+
+async def test_who_is_in_danger_again_after_they_were_given_back_is_flagged_again(chat: Resident) -> None:
+    await chat.says("my house is on fire")
+    maria, talk = Viewer("system", "Maria"), await chat.conversation()
+    await by_hand.reply(chat.line.writer, chat.line.wakeups, str(talk.id), maria, "They are on their way.")
+    async with chat.line.database.begin() as session:
+        await by_hand.give_back_within(session, chat.line.writer, talk.id, maria)
+    await chat.says("the house is on fire again")
+    assert [flag.level for flag in await flagged(chat)] == [Level.DANGER] * 2
+    assert (await chat.conversation()).state == "waiting"
+
+
+async def urgent_still(resident: Resident) -> None:
+    talk = await resident.conversation()
+    assert (talk.state, talk.reason, talk.priority) == ("waiting", "emergency", 100)
 
 
 async def test_danger_written_into_an_older_message_counts(chat: Resident) -> None:

@@ -241,10 +241,30 @@ async def test_who_waits_in_danger_is_shown_with_the_words_that_told_of_it(
     assert ">please hurry</q>" in (await lists(web, head))["rows"][await id_of(resident)]
 
 
+async def test_danger_is_told_once_with_what_has_heard_it_and_only_as_long_as_it_lasts(
+    line: Line, web: httpx.AsyncClient
+) -> None:
+    resident = line.texter("+15551230001")
+    await resident.says("there is a gas leak in Mill Lane")
+    _, head = await staff_of(line, "Ana", Role.AGENT, "waste")
+    row = (await lists(web, head))["rows"][await id_of(resident)]
+    assert '<strong class="alarm">emergency</strong>' in row and "Fixed words of danger." in row
+    assert ">Danger<" not in row, "the alarm says it already"
+    page = (await web.get(f"/desk/c/{await id_of(resident)}", headers=head)).text
+    assert 'href="#panel-flags"' not in page, "nor is it said twice above the conversation"
+    assert "Danger, 100 %" in page and "Fixed words of danger." in page
+    await line.sql(
+        "UPDATE conversation SET priority = 0, reason = 'asked', department = 'waste', read_from = :m",
+        m=uuid.UUID(int=2**128 - 1),
+    )
+    row = (await lists(web, head))["rows"][await id_of(resident)]
+    assert "Fixed words" not in row and "danger" not in row
+
+
 async def test_what_residents_write_is_never_markup(line: Line, web: httpx.AsyncClient) -> None:
     resident = await waits(line, "+15551230001", HOSTILE, reason=HOSTILE)
     await line.sql("UPDATE citizen SET name = :n", n=HOSTILE)
-    await flag(resident, "danger", HOSTILE)
+    await flag(resident, "unhappy", HOSTILE)
     _, head = await staff_of(line, "Ana <b>", Role.AGENT, "waste")
     told = await lists(web, head)
     pages = [(await web.get("/desk", headers=head)).text, *told["rows"].values()]

@@ -153,6 +153,26 @@ async def test_every_dismissed_flag_is_judged_and_may_be_part_of_the_sample(
     assert {row.stands_for for row in drawn if row.drawn_for == "sample"} == {6 / 5}
 
 
+async def test_danger_is_no_part_of_either_sample_unless_its_flag_was_dismissed(
+    talking: Line, ended: Any
+) -> None:
+    await ended(["my house is on fire"])
+    _, unhappy = await ended(level=Level.UNHAPPY)
+    await talking.sql("UPDATE flag SET raised_at = :at", at=now() - timedelta(days=DAYS_AGO))
+    assert await draw(talking) == 1
+    assert [row.flag_id for row in await under_review(talking)] == [unhappy]
+    day = the_day(talking)
+    async with talking.database.begin() as session:
+        found = await reviews.findings(session, NORA, Period(day, day, talking.city.zone))
+    assert (found.flagged, found.unflagged) == (1, 0)
+    await talking.sql(
+        "UPDATE flag SET dismissed_at = now(), dismissed_by = 'Maria', dismissed_why = 'A film.'"
+        " WHERE level = 'danger'"
+    )
+    assert await draw(talking) == 1
+    assert [row.drawn_for for row in await under_review(talking)] == ["dismissed", "sample"]
+
+
 async def test_nobody_judges_what_they_dismissed_themselves(talking: Line, ended: Any) -> None:
     await ended(level=Level.UNHAPPY)
     await talking.sql("UPDATE flag SET dismissed_at = now(), dismissed_by = 'Ines', dismissed_why = 'No.'")

@@ -179,6 +179,14 @@ def test_a_little_more_raises_a_flag_only_where_it_asks_for_more() -> None:
     assert weigh(RULES, little, [unhappy], None) is None
 
 
+def test_danger_makes_nobody_unhappy() -> None:
+    danger = flag(sign(Signal.DANGER_WORDS, 5, 1.0), level=Level.DANGER)
+    raised = weigh(RULES, [sign(Signal.ASKED_FOR_PERSON, 9)], [danger], None)
+    assert raised is not None
+    assert (raised.score, raised.level) == (0.4, Level.UNEASY)
+    assert weigh(RULES, [sign(Signal.SHOUTING, 9, 0.25)], [danger], None) is None
+
+
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_words_weigh_more_the_surer_the_model_is(one: float, other: float) -> None:
     less, more = sorted((one, other))
@@ -208,6 +216,8 @@ def changed(change: Callable[[Any], Any]) -> City:
         (lambda f: f["signals"]["words"].update(most=0.1), "words: 'most' must be a number from 0.4 to 1"),
         (lambda f: f["signals"]["shouting"].update(explain=" "), "shouting has no 'explain'"),
         (lambda f: f["signals"]["shouting"].update(loud=1), "shouting has 'loud'"),
+        (lambda f: f["signals"].pop("danger_heard"), "has no 'danger_heard'"),
+        (lambda f: f["signals"]["danger_words"].update(weight=0.1), "danger_words has 'weight'"),
         (lambda f: f["signals"]["third_contact"].update(contacts=True), "'contacts' must be a number"),
         (lambda f: f["signals"]["asked_again"].pop("similarity"), "'similarity' must be a number"),
     ],
