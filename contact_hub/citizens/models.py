@@ -136,5 +136,6 @@ class Conversation(Base):
     read_from: Mapped[uuid.UUID | None]  # what was said up to this touchpoint raises no flag any more
     resolution: Mapped[str | None]  # how it ended, as whoever closed it says
     closed_at: Mapped[datetime | None]
-    # It holds nothing but an answer to our own question: no contact of the resident's, and not counted.
+    # It holds nothing but what the city said by itself, and perhaps an answer to our own question: no contact
+    # of the resident's, and not counted.
     follow_up: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -192,9 +192,12 @@ async def _make_address(session: AsyncSession, channel: str, value: str, languag
 
 
 async def open_conversation(
-    session: AsyncSession, address: Address, language: str | None = None
+    session: AsyncSession, address: Address, language: str | None = None, *, by_city: bool = False
 ) -> Conversation:
-    """The address's open conversation under lock, begun where there is none."""
+    """The address's open conversation under lock, begun where there is none.
+
+    One that the city begins by itself is no contact of the resident's until they write in it.
+    """
     for _ in range(5):
         found = await session.scalar(
             select(Conversation)
@@ -217,6 +220,7 @@ async def open_conversation(
                 given_up=[],
                 opened_at=now(),
                 last_activity_at=now(),
+                follow_up=by_city,
             )
             .on_conflict_do_nothing(index_elements=["address_id"], index_where=text("state <> 'closed'"))
         )

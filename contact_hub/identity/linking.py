@@ -47,7 +47,7 @@ async def by_code(session: AsyncSession, sender: uuid.UUID, code: str, touchpoin
     if spent is not Spent.TAKEN or shown_at is None:
         return Link(Outcome(spent.value))
     # Always in this order: conversations, then the ledger of merges, then addresses.
-    there = await citizens.open_conversation(session, await session.get_one(Address, shown_at))
+    there = await citizens.open_conversation(session, await session.get_one(Address, shown_at), by_city=True)
     link = await _join(session, sender, shown_at, Proof.CODE, touchpoint)
     return replace(link, conversation=there)
 

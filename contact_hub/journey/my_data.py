@@ -66,7 +66,7 @@ def router(writer: Writer, wakeups: Wakeups) -> APIRouter:
             if code is None:
                 return _page(city, token, language, opens=False, status=429)
             address = await session.get_one(Address, found.address_id)
-            conversation = await citizens.open_conversation(session, address, language)
+            conversation = await citizens.open_conversation(session, address, language, by_city=True)
             words, kept = (city.say("export_code", language, code=shown) for shown in (code, HIDDEN))
             await saying.say(
                 session,

@@ -173,7 +173,7 @@ async def tell_elsewhere(writer: Writer) -> Collection[str]:
         for chat, citizen_id in rows.all():
             other = await waiting.elsewhere(session, writer.channels, citizen_id)
             # The conversation before the session, as everywhere.
-            talk = None if other is None else await citizens.open_conversation(session, other)
+            talk = None if other is None else await citizens.open_conversation(session, other, by_city=True)
             noticed = await session.scalar(
                 update(ChatSession)
                 .where(ChatSession.id == chat, ChatSession.unread_since.is_not(None))

@@ -133,7 +133,7 @@ async def _copy(
         turn.replies.append(Reply(city.say("export_started", turn.language), say="export_started"))
         return [Wish(conversation.id, "copy", {"export": str(made.id)})]
     turn.replies.append(Reply(city.say("export_elsewhere", turn.language), say="export_elsewhere"))
-    there = await citizens.open_conversation(session, target, turn.language)
+    there = await citizens.open_conversation(session, target, turn.language, by_city=True)
     return [Wish(there.id, "copy", {"export": str(made.id)})]
 
 

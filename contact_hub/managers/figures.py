@@ -167,7 +167,8 @@ _SOURCES: Mapping[str, _Source] = {
         f" {_MINUTES.format('(w.first_word_at - w.since)')}"
         " FILTER (WHERE w.first_word_at IS NOT NULL) AS first_word,"
         " count(*) FILTER (WHERE w.promised_at IS NOT NULL"
-        " AND (w.first_word_at IS NOT NULL OR w.ended_at IS NULL AND w.promised_at < :at)) AS promised,"
+        " AND (w.first_word_at IS NOT NULL OR w.promised_at < least(coalesce(w.ended_at, :at), :at)))"
+        " AS promised,"
         " count(*) FILTER (WHERE w.first_word_at <= w.promised_at) AS kept",
     ),
     "ratings": _Source(

@@ -15,7 +15,7 @@ from contact_hub.managers.tables import FEW, Cell, Column, Table
 MONTHS = 12
 # Table -> when its rows happened, and what they are told apart by.
 _TABLES: Mapping[str, tuple[str, str]] = {
-    "conversation": ("opened_at", "''"),
+    "conversation": ("opened_at", "CASE WHEN follow_up THEN 'follow_up' ELSE '' END"),
     "answer": ("created_at", "outcome"),
     # One without a person was counted when its person left.
     "report": ("created_at", "CASE WHEN address_id IS NULL THEN 'left' ELSE '' END"),

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contact_hub.citizens import service as citizens
+from contact_hub.citizens.models import Address
 from contact_hub.database import new_id, now
 from contact_hub.flags.models import Flag
 from contact_hub.handoff.models import Wait
@@ -177,13 +179,17 @@ async def test_a_promise_is_kept_by_the_first_word_and_broken_by_the_clock(talki
                 wait(300, 60, 10, "taken"),  # kept
                 wait(299, 60, 60, "taken"),  # kept to the minute
                 wait(298, 60, 61, "taken"),  # broken
-                wait(297, 60, None, "closed"),  # the resident left: nobody's promise
+                wait(297, 300, None, "closed"),  # the resident left before its time: nobody's promise
                 wait(296, None, 5, "taken"),  # nothing was promised
                 wait(295, 60, None, None),  # broken: the time is over and nobody came
+                wait(294, 60, None, "closed"),  # broken: the time was over when the resident left,
+                wait(293, 60, None, "returned"),  # or when the bot went on,
+                wait(292, 60, None, "taken"),  # or when somebody took it, who said nothing
+                wait(291, 300, None, "taken"),  # there is time left
             ]
         )
     counts = await counted(talking)
-    assert (counts["waits"], counts["promised"], counts["kept"]) == (6, 4, 2)
+    assert (counts["waits"], counts["promised"], counts["kept"]) == (10, 7, 2)
     assert counts["first_word"] == pytest.approx(35)
 
 
@@ -200,6 +206,40 @@ async def test_the_third_contact_within_two_weeks_counts_over_all_channels(talki
         await of_topic(talking, await aged(talking, resident, days), "waste")
     counts = await counted(talking)
     assert (counts["talks"], counts["repeated"]) == (4, 1), "only the last is a third within 14 days"
+
+
+async def test_what_the_city_begins_by_itself_is_no_contact_until_the_resident_writes(talking: Line) -> None:
+    resident = talking.texter()
+
+    async def told() -> None:
+        """The city says something where nobody wrote."""
+        async with talking.database.begin() as session:
+            place = await session.get_one(Address, (await resident.place()).id)
+            await citizens.open_conversation(session, place, by_city=True)
+
+    await resident.says("My bin was not emptied")
+    await of_topic(talking, await aged(talking, resident, 20), "waste")
+    for days in (18, 16):
+        await told()
+        await of_topic(talking, await aged(talking, resident, days), "waste")
+    counts = await counted(talking)
+    assert (counts["talks"], counts["settled"], counts["contained"], counts["repeated"]) == (1, 1, 1, 0)
+    async with talking.database.begin() as session:
+        months = (await long_run.long_run(session, now().date())).rows
+        counted_months = await talking.count("conversation", "NOT follow_up")
+    assert (counted_months, [row[1] for row in months if row[1] not in {0, FEW}]) == (1, [])
+    await told()
+    await resident.says("What is this about?")
+    assert (await counted(talking))["talks"] == 2
+
+
+async def test_danger_has_its_own_row_among_the_flags(talking: Line) -> None:
+    for _ in range(6):
+        await (await talking.visitor()).says("my house is on fire")
+    made = await all_tables(talking)
+    assert [list(row) for row in made["levels"].rows] == [["Uneasy", 0], ["Unhappy", 0], ["Danger", 6]]
+    overview = {row[0]: row[1:3] for row in made["overview"].rows}
+    assert overview["Flagged"] == [Figure(1.0, "share"), 6]
 
 
 async def test_answers_are_counted_by_what_became_of_them(talking: Line, script: Script) -> None:

@@ -719,6 +719,10 @@ async def test_an_answer_in_a_closed_browser_is_told_once_where_the_resident_agr
     await phone.does(words="hello")
     await chat.does(words="hello")
     await joined(open_line, chat, phone, agrees=True)
+    await open_line.sql(
+        "UPDATE conversation SET state = 'closed', closed_at = now() WHERE id = :id",
+        id=(await phone.conversation()).id,
+    )
     await chat.says("A person please")
     assert open_line.city.say("wait_elsewhere", "en", channel="text messages") in await told(chat)
     await answers(chat)
@@ -731,6 +735,7 @@ async def test_an_answer_in_a_closed_browser_is_told_once_where_the_resident_agr
     assert await elsewhere(phone) == [
         open_line.city.say("answer_waits", "en", link=open_line.writer.site_url)
     ]
+    assert (await phone.conversation()).follow_up, "nobody came about anything there"
     last = (await open_line.store.feed(chat.address, 0))[-1]
     await open_line.store.feed(chat.address, last.seq)
     assert await open_line.sql("SELECT unread_since, unread_seq, noticed_at FROM chat_session") == [
