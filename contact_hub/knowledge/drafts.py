@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from sqlalchemy import ARRAY, Text, cast, func, select
+from sqlalchemy import ARRAY, Select, Text, Uuid, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.audit import service as audit
@@ -156,12 +156,10 @@ async def drafts(session: AsyncSession, limit: int = 50) -> Sequence[DraftArticl
     ).all()
 
 
-async def taken(session: AsyncSession) -> frozenset[uuid.UUID]:
+def taken() -> Select[uuid.UUID]:
     """The answers that some article, written or being written, is about already."""
-    rows = await session.scalars(
-        select(DraftArticle.answers).where(DraftArticle.state != DraftState.DISCARDED)
-    )
-    return frozenset(uuid.UUID(answer) for answers in rows for answer in answers)
+    answer = func.jsonb_array_elements_text(DraftArticle.answers)
+    return select(cast(answer, Uuid)).where(DraftArticle.state != DraftState.DISCARDED)
 
 
 async def write(session: AsyncSession, viewer: Viewer, draft: DraftArticle, written: Written) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,11 +45,12 @@ class Group:
         return tuple((words, language, n) for (words, language), n in counted.items())
 
 
-async def open_questions(session: AsyncSession) -> list[Unanswered]:
-    """Questions without an answer that no article is being written about."""
-    taken = await drafts.taken(session)
-    found = await improvement.unanswered(session, limit=MOST_QUESTIONS)
-    return [question for question in found if question.id not in taken and question.question.strip()]
+async def open_questions(
+    session: AsyncSession, among: Collection[uuid.UUID] | None = None
+) -> list[Unanswered]:
+    """Questions without an answer that no article is being written about; with `among` only of these."""
+    found = await improvement.unanswered(session, limit=MOST_QUESTIONS, among=among, but=drafts.taken())
+    return [question for question in found if question.question.strip()]
 
 
 async def about(session: AsyncSession, draft: DraftArticle) -> Group:
@@ -74,7 +75,7 @@ async def prefilled(
 
     Whoever withdrew their consent since the page was made is left out.
     """
-    questions = [question for question in await open_questions(session) if question.id in set(wanted)]
+    questions = await open_questions(session, among=wanted)
     if not questions:
         raise drafts.CannotWrite("These questions are not there any more.")
     languages = Counter(question.language for question in questions)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, or_, select, true
+from sqlalchemy import ColumnElement, Select, exists, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -47,11 +47,16 @@ def _asked_back_in_vain() -> ColumnElement[bool]:
 
 
 async def unanswered(
-    session: AsyncSession, limit: int = 100, *, among: Collection[uuid.UUID] | None = None
+    session: AsyncSession,
+    limit: int = 100,
+    *,
+    among: Collection[uuid.UUID] | None = None,
+    but: Select[uuid.UUID] | None = None,
 ) -> list[Unanswered]:
     """Questions that were refused, badly answered or asked back about in vain, newest first.
 
-    Of citizens who agree today and whose record is not sealed; with `among` only those to these answers.
+    Of citizens who agree today and whose record is not sealed; with `among` only those to these answers,
+    with `but` none to those.
 
     Whoever withdraws is missing from the next list. Masked once more, in case the masks have learned.
     """
@@ -65,6 +70,7 @@ async def unanswered(
             permits(Purpose.IMPROVEMENT),
             ~exists().where(SealedRecord.citizen_id == Citizen.id),
             true() if among is None else Answer.id.in_(among),
+            true() if but is None else Answer.id.not_in(but),
         )
         .order_by(Answer.id.desc())
         .limit(limit)

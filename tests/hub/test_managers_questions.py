@@ -214,6 +214,25 @@ async def test_what_somebody_asked_whose_record_is_sealed_is_no_open_question(
     assert "Quay Street" not in (await people["Nora Ek"].get("/managers/questions")).text
 
 
+async def test_questions_that_are_taken_push_no_older_ones_out(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "MOST_QUESTIONS", 2)
+    asked = ("Bees?", "May I fly a drone?", "And my big drone?", "A small one?")
+    for words in asked:
+        await asks(asking, script, words)
+    oldest, *_, last_but_one, newest = await answers_of(asking)
+    await begun(people["Nora Ek"], [last_but_one, newest])
+    async with asking.database.begin() as session:
+        found = await questions.open_questions(session)
+    assert [one.question for one in found] == ["May I fly a drone?", "Bees?"]
+    # What is asked between the page and the click takes nothing out of the article.
+    for words in ("Owls?", "Bats?"):
+        await asks(asking, script, words)
+    await begun(people["Nora Ek"], [oldest])
+    assert await asking.count("draft_article", "answers = CAST(:a AS jsonb)", a=f'["{oldest}"]') == 1
+
+
 # Writing and publishing ----------------------------------------------------------------------------
 
 
