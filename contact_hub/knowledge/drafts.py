@@ -7,6 +7,7 @@ import unicodedata
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -162,13 +163,32 @@ def taken() -> Select[uuid.UUID]:
     return select(cast(answer, Uuid)).where(DraftArticle.state != DraftState.DISCARDED)
 
 
-async def write(session: AsyncSession, viewer: Viewer, draft: DraftArticle, written: Written) -> None:
-    """Change a locked draft. Whoever changes it is its author, and somebody else must publish it."""
+class ChangedMeanwhile(CannotWrite):
+    """Somebody else has changed the draft since it was read."""
+
+
+async def write(
+    session: AsyncSession,
+    viewer: Viewer,
+    draft: DraftArticle,
+    written: Written,
+    *,
+    read_at: datetime | None,
+) -> None:
+    """Change a locked draft. Whoever changes it is its author, and somebody else must publish it.
+
+    Raises ChangedMeanwhile where it is not what it was when `read_at` was its `changed_at`.
+    """
     _still_open(draft)
     before = (draft.language, draft.title, draft.text, draft.url, draft.article)
     after = (written.language, written.title, written.text, written.url, _name(written.topic, written.title))
     if before == after:
         return
+    if draft.changed_at != read_at:
+        raise ChangedMeanwhile(
+            "The article was changed meanwhile, and yours was not saved. Compare the two: saving once more "
+            "puts yours in the place of what is there now."
+        )
     draft.language, draft.title, draft.text, draft.url, draft.article = after
     draft.state, draft.written_by, draft.changed_at = DraftState.DRAFT, viewer.name, now()
     await audit.record(session, viewer, "draft.written", subject=str(draft.id))

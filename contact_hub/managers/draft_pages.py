@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -13,7 +14,7 @@ from contact_hub.city import City
 from contact_hub.database import Database
 from contact_hub.journey.neighbours import NeighbourDown, Neighbours
 from contact_hub.knowledge import drafts
-from contact_hub.knowledge.drafts import CannotWrite, DraftState, Written
+from contact_hub.knowledge.drafts import CannotWrite, ChangedMeanwhile, DraftState, Written
 from contact_hub.knowledge.models import DraftArticle
 from contact_hub.knowledge.service import NotImported
 from contact_hub.managers import questions
@@ -107,7 +108,7 @@ async def _page(
         longest_title=drafts.LONGEST_TITLE,
         longest_text=drafts.LONGEST_TEXT,
         longest_url=drafts.LONGEST_URL,
-        **words,
+        **{"read_at": draft.changed_at, "theirs": None, **words},
     )
 
 
@@ -132,6 +133,7 @@ def _writing(routes: APIRouter, database: Database, guard: Guard, city: City) ->
         text: Annotated[str, Form()] = "",
         url: Annotated[str, Form()] = "",
         then: Annotated[str, Form()] = "save",
+        changed_at: Annotated[datetime | None, Form()] = None,
     ) -> Response:
         who = await visitor(guard, request, Action.WRITE)
         written = Written(topic, language, title, text, url)
@@ -139,13 +141,24 @@ def _writing(routes: APIRouter, database: Database, guard: Guard, city: City) ->
             async with database.begin() as session:
                 draft = await draft_of(session, which)
                 clean = written.cleaned(topics=city.topics, languages=city.languages)
-                await drafts.write(session, who.viewer, draft, clean)
+                await drafts.write(session, who.viewer, draft, clean, read_at=changed_at)
                 if then == "review":
                     await drafts.move(session, who.viewer, draft, DraftState.REVIEW)
         except CannotWrite as cannot:
+            meanwhile = isinstance(cannot, ChangedMeanwhile)
             async with database.begin() as session:
                 draft = await draft_of(session, which)
-                return await _page(session, who, city, draft, written, status=422, wrong=str(cannot))
+                return await _page(
+                    session,
+                    who,
+                    city,
+                    draft,
+                    written,
+                    status=422,
+                    wrong=str(cannot),
+                    read_at=draft.changed_at if meanwhile else changed_at,
+                    theirs=rendered(draft.text) if meanwhile else None,
+                )
         return go(f"/managers/drafts/{which}?done={'review' if then == 'review' else 'saved'}")
 
 

@@ -146,6 +146,17 @@ def form(**changes: str) -> dict[str, str]:
     }
 
 
+async def read_at(person: httpx.AsyncClient, where: str) -> str:
+    """The version of an article that is on a person's page."""
+    found = re.search(r'name="changed_at" value="([^"]*)"', (await person.get(where)).text)
+    return found[1] if found else ""
+
+
+async def writes(person: httpx.AsyncClient, where: str, written: dict[str, str]) -> httpx.Response:
+    """A person opens an article, changes it and saves."""
+    return await person.post(where, data={"changed_at": await read_at(person, where), **written})
+
+
 # Finding the questions -----------------------------------------------------------------------------
 
 
@@ -194,17 +205,6 @@ async def test_what_is_being_written_about_is_no_open_question(
     assert "1 question<" in (await people["Nora Ek"].get("/managers/questions")).text
 
 
-async def test_whoever_withdraws_meanwhile_is_left_out(
-    asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
-) -> None:
-    resident = await asks(asking, script, "May I fly a drone?")
-    answers = await answers_of(asking)
-    await resident.says("do not use my messages")
-    refused = await people["Nora Ek"].post("/managers/drafts", data={"answers": [str(a) for a in answers]})
-    assert refused.status_code == 422
-    assert await asking.count("draft_article") == 0
-
-
 async def test_what_somebody_asked_whose_record_is_sealed_is_no_open_question(
     asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
 ) -> None:
@@ -233,6 +233,17 @@ async def test_questions_that_are_taken_push_no_older_ones_out(
     assert await asking.count("draft_article", "answers = CAST(:a AS jsonb)", a=f'["{oldest}"]') == 1
 
 
+async def test_whoever_withdraws_meanwhile_is_left_out(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
+) -> None:
+    resident = await asks(asking, script, "May I fly a drone?")
+    answers = await answers_of(asking)
+    await resident.says("do not use my messages")
+    refused = await people["Nora Ek"].post("/managers/drafts", data={"answers": [str(a) for a in answers]})
+    assert refused.status_code == 422
+    assert await asking.count("draft_article") == 0
+
+
 # Writing and publishing ----------------------------------------------------------------------------
 
 
@@ -247,7 +258,7 @@ async def test_two_clicks_hand_an_article_in_and_another_person_publishes_it(
     assert 'value="https://www.larkhaven.example"' in prefilled
     assert '<option value="births-deaths-marriages">Births, deaths and marriages</option>' in prefilled
     assert re.findall(r"<option[^>]* selected>([^<]*)", prefilled) == ["English"], "no topic is guessed"
-    assert (await nora.post(where, data=form())).headers["location"] == f"{where}?done=review"
+    assert (await writes(nora, where, form())).headers["location"] == f"{where}?done=review"
     mine = (await nora.get(where)).text
     assert "Somebody else has to read and publish" in mine
     refused = await nora.post(f"{where}/publish")
@@ -284,12 +295,48 @@ async def test_whoever_changes_an_article_cannot_publish_it_either(
     await asks(asking, script, "May I fly a drone?")
     nora, sam = people["Nora Ek"], people["Sam Waste"]
     where = await begun(nora, await answers_of(asking))
-    await nora.post(where, data=form())
-    await sam.post(where, data=form(text="Never."))
+    await writes(nora, where, form())
+    await writes(sam, where, form(text="Never."))
     assert (await sam.post(f"{where}/publish")).status_code == 422, "it must be handed in again"
-    await sam.post(where, data=form(text="Never."))
+    await writes(sam, where, form(text="Never."))
     assert (await sam.post(f"{where}/publish")).status_code == 422, "it is Sam's article now"
     assert (await nora.post(f"{where}/publish")).status_code == 303
+
+
+async def test_two_who_write_at_once_do_not_overwrite_each_other_unknowingly(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
+) -> None:
+    await asks(asking, script, "May I fly a drone?")
+    nora, sam = people["Nora Ek"], people["Sam Waste"]
+    where = await begun(nora, await answers_of(asking))
+    before = await read_at(nora, where)
+    await writes(sam, where, form(text="Only with a *permit*.", then="save"))
+    mine = form(text="Never at night.", then="review")
+    for _ in range(2):  # not even by pressing the old page's button again
+        refused = await nora.post(where, data={"changed_at": before, **mine})
+        assert refused.status_code == 422
+    assert "was changed meanwhile, and yours was not saved" in refused.text
+    assert ">Never at night.</textarea>" in refused.text, "what was typed is kept"
+    assert "As it is saved now, by Sam Waste" in refused.text and "<em>permit</em>" in refused.text
+    (row,) = await asking.sql("SELECT state, text, written_by FROM draft_article")
+    assert tuple(row) == ("draft", "Only with a *permit*.", "Sam Waste")
+    (seen,) = re.findall(r'name="changed_at" value="([^"]*)"', refused.text)
+    assert (await nora.post(where, data={"changed_at": seen, **mine})).status_code == 303
+    (row,) = await asking.sql("SELECT state, text, written_by FROM draft_article")
+    assert tuple(row) == ("review", "Never at night.", "Nora Ek")
+
+
+async def test_who_saves_the_same_twice_is_told_nothing_and_a_page_without_its_version_saves_nothing(
+    asking: Line, script: Script, people: dict[str, httpx.AsyncClient]
+) -> None:
+    await asks(asking, script, "May I fly a drone?")
+    nora = people["Nora Ek"]
+    where = await begun(nora, await answers_of(asking))
+    sent = {"changed_at": await read_at(nora, where), **form(then="save")}
+    assert [(await nora.post(where, data=sent)).status_code for _ in range(2)] == [303, 303]
+    assert (await nora.post(where, data=form(text="Never."))).status_code == 422
+    wrong = await nora.post(where, data=form(title=" ", text="Never."))
+    assert wrong.status_code == 422 and 'name="changed_at" value=""' in wrong.text
 
 
 @dataclass
@@ -328,13 +375,11 @@ async def test_whoever_is_first_while_the_brain_computes_wins_and_the_publisher_
     await asks(asking, script, "May I fly a drone?")
     nora, sam = people["Nora Ek"], people["Sam Waste"]
     where = await begun(nora, await answers_of(asking))
-    await nora.post(where, data=form())
+    await writes(nora, where, form())
     publishing = asyncio.create_task(sam.post(f"{where}/publish"))
     await embedding.wait()
     changed = form(text="Never.")  # and handed in at once: it still is not what Sam has read
-    done = await (
-        nora.post(where, data=changed) if meanwhile == "write" else nora.post(f"{where}/{meanwhile}")
-    )
+    done = await (writes(nora, where, changed) if meanwhile == "write" else nora.post(f"{where}/{meanwhile}"))
     assert done.status_code == 303
     embedding.over.set()
     refused = await publishing
@@ -353,12 +398,12 @@ async def test_whoever_comes_after_the_publishing_is_told_who_published(
     await asks(asking, script, "May I fly a drone?")
     nora, sam = people["Nora Ek"], people["Sam Waste"]
     where = await begun(nora, await answers_of(asking))
-    await nora.post(where, data=form())
+    await writes(nora, where, form())
     await sam.post(f"{where}/publish")
     for late in (
         nora.post(f"{where}/discard"),
         nora.post(f"{where}/back"),
-        nora.post(where, data=form(text="Never.")),
+        writes(nora, where, form(text="Never.")),
         nora.post(f"{where}/publish"),
     ):
         refused = await late
@@ -377,7 +422,7 @@ async def test_two_publish_at_once_and_one_of_them_is_told(
     pat = browsers()
     await sign_in(pat, "Pat Roe")
     where = await begun(nora, await answers_of(asking))
-    await nora.post(where, data=form())
+    await writes(nora, where, form())
     both = await asyncio.gather(*(one.post(f"{where}/publish") for one in (sam, pat)))
     assert sorted(answer.status_code for answer in both) == [303, 422]
     assert "has published this article" in next(a.text for a in both if a.status_code == 422)
@@ -389,7 +434,7 @@ async def test_with_the_brain_away_nothing_is_published(
 ) -> None:
     await asks(asking, script, "May I fly a drone?")
     where = await begun(people["Nora Ek"], await answers_of(asking))
-    await people["Nora Ek"].post(where, data=form())
+    await writes(people["Nora Ek"], where, form())
     script.on_passages = lambda articles: (503, {"detail": "loading"})
     answer = await people["Sam Waste"].post(f"{where}/publish")
     assert answer.status_code == 503 and "nothing was imported" in answer.text
@@ -418,7 +463,7 @@ async def test_what_no_article_can_be_is_refused_and_nothing_typed_is_lost(
 ) -> None:
     await asks(asking, script, "May I fly a drone?")
     where = await begun(people["Nora Ek"], await answers_of(asking))
-    answer = await people["Nora Ek"].post(where, data=form(**changes))
+    answer = await writes(people["Nora Ek"], where, form(**changes))
     assert answer.status_code == 422
     assert "until dusk" in answer.text or "text" in changes
     assert await asking.count("draft_article", "state = 'draft'") == 1
@@ -432,7 +477,7 @@ async def test_a_name_that_is_taken_is_not_taken_over(
     first, second = await answers_of(asking)
     for answer, status in ((first, 303), (second, 422)):
         where = await begun(people["Nora Ek"], [answer])
-        await people["Nora Ek"].post(where, data=form())
+        await writes(people["Nora Ek"], where, form())
         assert (await people["Sam Waste"].post(f"{where}/publish")).status_code == status
 
 
@@ -468,7 +513,7 @@ def test_a_preview_shows_what_articles_are_made_of() -> None:
 
 async def published(people: dict[str, httpx.AsyncClient], answers: list[uuid.UUID]) -> None:
     where = await begun(people["Nora Ek"], answers)
-    await people["Nora Ek"].post(where, data=form())
+    await writes(people["Nora Ek"], where, form())
     assert (await people["Sam Waste"].post(f"{where}/publish")).status_code == 303
 
 
