@@ -108,6 +108,7 @@ class Rules:
 
     hold_seconds: float  # in which a reply can be taken back
     silent_agent: timedelta  # after which a holder who owes a word loses the conversation
+    silent_danger: timedelta  # the same where somebody may be in danger, whether or not it is opening time
     promise: timedelta  # the least opening time within which an answer is promised
     unmeasured: timedelta  # the same while nothing was measured yet
     ageing: timedelta  # of waiting that a point of priority is worth
@@ -126,6 +127,7 @@ def rules_of(city: City) -> Rules:
     known = {
         "hold_seconds",
         "silent_agent_minutes",
+        "silent_danger_minutes",
         "promise_minutes",
         "unmeasured_promise_minutes",
         "ageing_minutes",
@@ -138,6 +140,7 @@ def rules_of(city: City) -> Rules:
     return Rules(
         hold_seconds=_number(where, section, "hold_seconds", 0, 60),
         silent_agent=_minutes(where, section, "silent_agent_minutes", 1),
+        silent_danger=_minutes(where, section, "silent_danger_minutes", 1),
         promise=_minutes(where, section, "promise_minutes", 1),
         unmeasured=_minutes(where, section, "unmeasured_promise_minutes", 1),
         ageing=_minutes(where, section, "ageing_minutes", 0.1),

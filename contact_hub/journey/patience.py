@@ -17,6 +17,7 @@ from contact_hub.handoff import promises
 from contact_hub.handoff import service as handoff
 from contact_hub.handoff.hours import open_before, open_between
 from contact_hub.handoff.models import Wait
+from contact_hub.handoff.queue import in_danger
 from contact_hub.handoff.rules import BROKEN_PROMISE, Rules, raised, rules_of
 from contact_hub.journey import saying, waiting, weighing
 from contact_hub.journey.hands.colleagues import answers
@@ -95,15 +96,20 @@ async def _alone(session: AsyncSession, talk: Conversation, work: Awaitable[None
 
 
 async def give_back_silent(writer: Writer) -> Collection[str]:
-    """Put conversations back into the queue whose holder owes a word and does nothing, and say so."""
+    """Put conversations back into the queue whose holder owes a word and does nothing, and say so.
+
+    Danger waits for no opening time.
+    """
     rules, topics = rules_of(writer.city), set[str]()
     before = open_before(writer.city, now(), rules.silent_agent)
-    silent = func.greatest(Conversation.holder_seen_at, Conversation.unanswered_since) < before
+    at_it = func.greatest(Conversation.holder_seen_at, Conversation.unanswered_since)
+    silent = (at_it < before) | (in_danger() & (at_it < now() - rules.silent_danger))
     async with writer.database.begin() as session:
         gone = _batch(silent, Conversation.unanswered_since.is_not(None)).where(
             Conversation.state == ConversationState.AGENT, Conversation.snoozed_until.is_(None)
         )
-        for talk, address in await session.execute(gone.order_by(Conversation.unanswered_since)):
+        danger_first = gone.order_by(in_danger().desc(), Conversation.unanswered_since)
+        for talk, address in await session.execute(danger_first):
             if await _alone(session, talk, _give_back(session, writer, talk, address)):
                 topics |= _news(talk, address)
     return topics

@@ -563,6 +563,7 @@ async def test_an_agent_gone_silent_gives_the_conversation_back_with_a_word(open
     [
         {"unanswered_since": None, "holder_seen_at": MOMENT - timedelta(days=9)},  # owes nothing
         {"holder_seen_at": "now"},  # is at it
+        {"holder_seen_at": "now", "priority": 100},  # is at it, and it is danger
         {"snoozed_until": "later"},  # has put it aside
     ],
 )
@@ -589,6 +590,35 @@ async def test_nobody_is_called_silent_for_a_night(
     await back_dates(resident, unanswered_since=ago(hours=12), holder_seen_at=ago(hours=12))
     await ticks(line)
     assert (await resident.conversation()).holder == "Maria"
+
+
+@pytest.mark.parametrize("opening", [ALWAYS, NEVER], ids=["day", "night"])
+async def test_danger_that_its_holder_says_nothing_to_is_everybodys_in_minutes_by_day_and_night(
+    lines: Callable[..., Line], script: Script, city: City, opening: dict[str, Any]
+) -> None:
+    script.on_turn = lambda asked: turn({"handoff": {"reason": "asked"}})
+    line = lines(brain_url=script.url, rasa_url=script.url, city=with_hours(city, opening))
+    resident, calm = await waits(line), await waits(line)
+    for one in (resident, calm):
+        await answers(one)
+    await resident.says("I want to kill myself")
+    await calm.says("And one more thing")
+    for one, owed in ((resident, ago(minutes=1)), (calm, ago(minutes=3))):
+        await back_dates(one, unanswered_since=owed, holder_seen_at=ago(minutes=3))
+    await ticks(line)
+    assert (await resident.conversation()).holder == "Maria"
+    epoch = (await resident.conversation()).epoch
+    await back_dates(resident, unanswered_since=ago(minutes=3))
+    await ticks(line)
+    talk = await resident.conversation()
+    assert (talk.state, talk.holder, talk.reason, talk.department, talk.epoch) == (
+        *(State.WAITING, None, "self_harm", None),
+        epoch + 1,
+    )
+    moved = [t for t in await resident.touchpoints() if t.kind == "handoff"][-1]
+    assert (moved.payload["reason"], moved.payload["silent"]) == ("agent_silent", "Maria")
+    assert (await resident.reads())[-1].startswith(line.city.say("agent_away", "en", name="Maria"))
+    assert (await calm.conversation()).holder == "Maria"
 
 
 async def test_what_was_put_aside_comes_back_by_itself(open_line: Line) -> None:
