@@ -62,11 +62,8 @@ class Drawing:
         """
         told: dict[str, Any] = {
             "lists": {name: [str(talk.id) for talk in talks] for name, talks in view.lists.items()},
-            "counts": {
-                **{name: len(talks) for name, talks in view.lists.items()},
-                "waiting": view.counted.waiting,
-                "mentions": view.mentions,
-            },
+            "counts": {name: len(talks) for name, talks in view.lists.items()} | view.counts,
+            "alarms": view.alarms,
             "facets": {name: self._options(view, name) for name in FACETS},
             "found": self._found(view),
             "more": self._more(view),

@@ -21,7 +21,7 @@ from contact_hub.desk.lines import Snapshot
 from contact_hub.desk.look import page
 from contact_hub.desk.room import Room, Seat
 from contact_hub.desk.talk_room import refused, seat_at
-from contact_hub.desk.views import MINE, MOST, STEP, Filters, view_of
+from contact_hub.desk.views import MOST, STEP, Filters, view_of
 from contact_hub.journey import by_hand
 from contact_hub.staff.access import Action
 from contact_hub.staff.look import go
@@ -109,16 +109,11 @@ def _live(routes: APIRouter, room: Room, board: Board) -> None:
 
     @routes.get("/counts")
     async def counts(request: Request) -> Response:
-        """How many wait, are mine, and name me: for the desk's other pages."""
+        """How many wait, are mine, name me and need me: for the desk's other pages."""
         seat = await room.seat(request, quietly=True)
         audience = await board.audience(seat, Filters())
         view = view_of(await audience.fresh(), seat.viewer, Filters())
-        found = {
-            "waiting": view.counted.waiting,
-            "mine": len(view.lists[MINE]),
-            "mentions": view.mentions,
-        }
-        return JSONResponse(found, headers=_NOT_KEPT)
+        return JSONResponse(view.counts | {"alarms": view.alarms}, headers=_NOT_KEPT)
 
     @routes.get("/events")
     async def events(request: Request, filters: Annotated[Filters, Depends(_filters)]) -> Response:

@@ -68,6 +68,7 @@ class Counted:
 
     waiting: int  # filtered or not
     found: int
+    danger: int  # of those who wait, filtered or not
     facets: Mapping[str, Mapping[str, int]]  # how many each value of each filter would let through
 
 
@@ -84,13 +85,34 @@ class View:
         """Every conversation that is shown."""
         return [talk for talks in self.lists.values() for talk in talks]
 
+    @property
+    def owed(self) -> list[Talk]:
+        """Their own whose residents wait for a word."""
+        return [talk for talk in self.lists[MINE] if talk.since is not None]
+
+    @property
+    def alarms(self) -> list[str]:
+        """Those of them in which somebody may be in danger."""
+        return [str(talk.id) for talk in self.owed if talk.danger]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What every page of the desk tells, in its navigation and its title."""
+        return {
+            "waiting": self.counted.waiting,
+            "mine": len(self.lists[MINE]),
+            "mentions": self.mentions,
+            "owed": len(self.owed),
+            "danger": self.counted.danger + len(self.alarms),
+        }
+
 
 def view_of(snapshot: Snapshot, viewer: Viewer, filters: Filters) -> View:
     """What somebody sees."""
     mine = [talk for talk in snapshot.held if talk.holder == viewer.name]
     return View(
         {
-            MINE: sorted((talk for talk in mine if not talk.snoozed), key=_unanswered_first),
+            MINE: sorted((talk for talk in mine if not talk.snoozed), key=_danger_first),
             SNOOZED: sorted((talk for talk in mine if talk.snoozed), key=lambda t: t.snoozed_until or now()),
             COLLEAGUES: [talk for talk in snapshot.held if talk.holder != viewer.name],
             WAITING: snapshot.waiting,
@@ -101,7 +123,7 @@ def view_of(snapshot: Snapshot, viewer: Viewer, filters: Filters) -> View:
 
 
 def _counted(alike: Iterable[Alike], chosen: Mapping[str, str]) -> Counted:
-    waiting = found = 0
+    waiting = found = danger = 0
     facets: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     for group in alike:
         values = {name: getattr(group, name) or NONE for name in FACETS}
@@ -111,13 +133,15 @@ def _counted(alike: Iterable[Alike], chosen: Mapping[str, str]) -> Counted:
             if values[name] != wanted and not (group.danger and name == "department")
         ]
         waiting += group.count
+        danger += group.count if group.danger else 0
         found += 0 if refused else group.count
         for name in FACETS:
             if not refused or refused == [name]:
                 facets[name][values[name]] += group.count
-    return Counted(waiting, found, facets)
+    return Counted(waiting, found, danger, facets)
 
 
-def _unanswered_first(talk: Talk) -> tuple[bool, float, str]:
+def _danger_first(talk: Talk) -> tuple[bool, bool, float, str]:
+    """Danger, then what is unanswered, the longest first."""
     since: datetime | None = talk.since
-    return (since is None, since.timestamp() if since else 0.0, str(talk.id))
+    return (not talk.danger, since is None, since.timestamp() if since else 0.0, str(talk.id))

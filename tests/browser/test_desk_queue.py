@@ -17,6 +17,12 @@ REFUSED = ("the server responded with a status of 409",)  # which Chromium write
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> I want to talk to a person please"
 
 
+def writes(clerk: Clerk, words: str) -> None:
+    """Send a reply."""
+    clerk.field.fill(words)
+    clerk.field.press("Control+Enter")
+
+
 def looks(clerk: Clerk, query: str = "") -> None:
     """Go to the queue and wait until it is live."""
     with clerk.page.expect_response(re.compile("/desk/events")):
@@ -39,7 +45,7 @@ def test_whoever_asks_for_a_person_appears_at_once_and_nobody_is_disturbed(line:
     expect(held).to_be_focused()
     assert ada.page.evaluate("window.moved") == 0
     expect(ada.page.locator("#said")).to_contain_text("wait")
-    expect(ada.page).to_have_title(re.compile(r"^\(\d+\) Queue"))
+    expect(ada.page).to_have_title(re.compile(r"\(\d+\) Queue"))
     resident.says("And my neighbour's bin as well")
     expect(shown).to_contain_text("And my neighbour's bin as well")
 
@@ -69,6 +75,58 @@ def test_a_conversation_is_found_claimed_and_opened_by_keyboard_alone(line: Whol
     expect(ada.page.get_by_role("dialog", name="Keys")).to_be_visible()
     keyboard.press("Escape")
     expect(ada.page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_danger_in_a_conversation_that_somebody_holds_is_told_wherever_they_are(
+    line: WholeLine, sit: Sit
+) -> None:
+    (resident, talk), (calm, other) = unhappy(line), unhappy(line)
+    ada, ben = sit("Ada"), sit("Ben")
+    for one in (other, talk):
+        ada.opens(one)
+        ada.page.get_by_role("button", name="Take it").click()
+        expect(ada.page.locator(".state")).to_have_text("yours")
+        writes(ada, "Here I am.")
+    for who in (resident, calm):
+        who.waits_for("Here I am.")
+    looks(ada)
+    calm.says("Thank you, and one more thing")
+    expect(ada.page.locator(f"#mine #t-{other}")).to_contain_text("owed a word")
+    resident.says("I want to kill myself")
+    expect(ada.page.locator("#trouble")).to_contain_text("waits for your word: May hurt themselves")
+    expect(ada.page.locator("#mine .talk").first).to_have_attribute("data-id", talk)
+    expect(ada.page).to_have_title(re.compile(r"^Danger \(\d+\) Queue"))
+    ada.opens(other)
+    expect(ada.page.locator("#trouble")).to_contain_text("may be in danger and waits for your word")
+    expect(ada.page).to_have_title(re.compile(r"^Danger \(\d+\) "))
+    ada.opens(talk)
+    expect(ada.page).to_have_title(re.compile(r"^Danger \(\d+\) "))
+    expect(ada.page.locator("#trouble")).to_be_hidden()
+    before = need(ada)
+    writes(ada, "I am with you. Where are you?")
+    resident.waits_for("Where are you?")
+    ada.page.wait_for_function("before => Number(/\\d+/.exec(document.title)?.[0] ?? 0) < before", arg=before)
+    ben.page.goto("/desk/people")
+    expect(ben.page.locator("#trouble")).to_be_hidden()
+
+
+def need(clerk: Clerk) -> int:
+    """How many conversations need somebody, by the title of their page."""
+    found = re.search(r"\((\d+)\)", clerk.page.title())
+    return int(found[1]) if found else 0
+
+
+def test_a_page_in_the_background_goes_on_counting(line: WholeLine, sit: Sit) -> None:
+    ada = sit("Ada")
+    ada.page.clock.install()
+    ada.page.goto("/desk/people")
+    expect(ada.page.locator("nav [data-count=waiting]")).to_have_text(re.compile(r"^\d*$"))
+    ada.page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
+    before = need(ada)
+    unhappy(line)
+    with ada.page.expect_response("**/desk/counts"):
+        ada.page.clock.fast_forward(31_000)
+    ada.page.wait_for_function("before => Number(/\\d+/.exec(document.title)?.[0] ?? 0) > before", arg=before)
 
 
 def test_two_cannot_both_and_the_later_is_told_who_has_it(line: WholeLine, sit: Sit) -> None:

@@ -400,6 +400,38 @@ async def test_mine_has_the_unanswered_first_and_what_is_put_aside_apart(
     assert (await lists(web, head))["lists"]["snoozed"] == []
 
 
+async def test_danger_comes_first_for_whoever_holds_it_and_calls_them_on_every_page(
+    line: Line, web: httpx.AsyncClient
+) -> None:
+    _, ana = await staff_of(line, "Ana", Role.AGENT, "waste")
+    _, ben = await staff_of(line, "Ben", Role.AGENT, "waste")
+    answered, owed, danger = [await waits(line, f"+1555123000{number}", "x") for number in range(1, 4)]
+    for who, minutes, priority in ((answered, None, 0), (owed, 60, 30), (danger, 1, 100)):
+        await line.sql(
+            "UPDATE conversation SET state = 'agent', holder = 'Ana', waiting_since = NULL, priority = :p,"
+            " unanswered_since = now() - make_interval(mins => :m) WHERE id = :i",
+            i=await id_of(who),
+            m=minutes,
+            p=priority,
+        )
+    await waits(line, "+15551230004", "help")
+    told = await lists(web, ana)
+    order = [await id_of(who) for who in (danger, owed, answered)]
+    assert told["lists"]["mine"] == order
+    assert (await lists(web, ben))["lists"]["colleagues"] == order
+    hers = {"waiting": 1, "mine": 3, "mentions": 0, "owed": 2, "danger": 1}
+    counts = (await web.get("/desk/counts", headers=ana)).json()
+    assert counts == hers | {"alarms": [await id_of(danger)]}
+    assert told["counts"] | hers == told["counts"]
+    his = (await web.get("/desk/counts", headers=ben)).json()
+    assert his == {"waiting": 1, "mine": 0, "mentions": 0, "owed": 0, "danger": 0, "alarms": []}
+    await line.sql("UPDATE conversation SET unanswered_since = NULL WHERE holder = 'Ana'")
+    counts = (await web.get("/desk/counts", headers=ana)).json()
+    assert (counts["owed"], counts["danger"], counts["alarms"]) == (0, 0, [])
+    await waits(line, "+15551230005", "help", priority=100)
+    assert (await web.get("/desk/counts", headers=ben)).json()["danger"] == 1
+
+
 async def test_reading_the_queue_is_written_down_and_keeps_nobody_awake_by_itself(
     line: Line, web: httpx.AsyncClient
 ) -> None:

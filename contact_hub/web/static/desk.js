@@ -3,6 +3,7 @@
 
 const desk = {
   me: document.body.dataset.me,
+  title: document.title,
 
   /** Say something to whoever listens rather than looks; words are never markup. */
   say(words) {
@@ -36,6 +37,35 @@ const desk = {
       badge.textContent = number > 999 ? "999+" : String(number);
       badge.hidden = !number;
     }
+  },
+
+  /** Show the counts, and in the title how many conversations need whoever sits here. */
+  counts(found) {
+    for (const [name, number] of Object.entries(found)) desk.count(name, number);
+    const need = found.waiting + found.owed;
+    document.title = `${found.danger ? "Danger " : ""}${need ? `(${need}) ` : ""}${desk.title}`;
+  },
+
+  /** Of one's own conversations in which danger waits for a word, those not told of yet. */
+  alarms(ids) {
+    const fresh = ids.filter((id) => !desk.alarmed.has(id));
+    desk.alarmed = new Set(ids);
+    return fresh;
+  },
+  alarmed: new Set(),
+
+  /** Sound for whoever wants it. */
+  ring() {
+    if (desk.wish("sound") !== "on") return;
+    desk.audio ??= new AudioContext();
+    const tone = desk.audio.createOscillator();
+    const loud = desk.audio.createGain();
+    tone.frequency.value = 660;
+    loud.gain.setValueAtTime(0.08, desk.audio.currentTime);
+    loud.gain.exponentialRampToValueAtTime(0.001, desk.audio.currentTime + 0.35);
+    tone.connect(loud).connect(desk.audio.destination);
+    tone.start();
+    tone.stop(desk.audio.currentTime + 0.35);
   },
 
   keys: new Map(), // what a key does: pages add theirs
@@ -109,22 +139,26 @@ document.addEventListener("htmx:error", (event) => {
 
 const COUNTED = 30000; // milliseconds; the queue itself is live
 
-/** How many wait, are mine and name me, while somebody looks at another page than the queue. */
-async function counted() {
-  if (document.hidden) return;
+/** How many wait, are mine, name me and need me, where no stream of the queue tells it; in the background as well. */
+desk.look = async () => {
   try {
     const answer = await fetch("/desk/counts", { headers: { Accept: "application/json" } });
     if (!answer.ok) return;
-    for (const [name, number] of Object.entries(await answer.json())) desk.count(name, number);
+    const { alarms, ...found } = await answer.json();
+    desk.counts(found);
+    const seen = !document.hidden && location.pathname; // whoever looks at it needs no alarm
+    if (!desk.alarms(alarms).some((id) => seen !== `/desk/c/${id}`)) return;
+    desk.trouble("Somebody whom you answer may be in danger and waits for your word: first under Mine.");
+    desk.ring();
   } catch (error) {
     console.info("desk", error); // the line is away: the next look tells
   }
-}
+};
 
 if (!("live" in document.body.dataset)) {
-  counted();
-  setInterval(counted, COUNTED);
-  document.addEventListener("visibilitychange", counted);
+  desk.look();
+  document.addEventListener("visibilitychange", () => document.hidden || desk.look());
 }
+setInterval(() => desk.live?.() || desk.look(), COUNTED);
 
 window.desk = desk;

@@ -5,7 +5,6 @@
   const board = document.getElementById("board");
   const filters = document.getElementById("filters");
   const names = ["mine", "snoozed", "colleagues", "waiting"];
-  const title = document.title;
   const lists = Object.fromEntries(names.map((name) => [name, document.getElementById(name)]));
   let query = board.dataset.query;
   let ahead = Date.parse(board.dataset.now) - Date.now(); // the city's clock against this one's
@@ -58,7 +57,7 @@
     counts(news);
     tick();
     if (missing) refresh(); // this screen and the line's memory of it differ
-    tell(news.lists.waiting);
+    tell(news);
   }
 
   /** Leave the focus where it was, and the line under it at its height on the screen. */
@@ -79,13 +78,10 @@
   }
 
   function counts(news) {
-    desk.count("waiting", news.counts.waiting);
-    desk.count("mine", news.counts.mine);
-    desk.count("mentions", news.counts.mentions);
+    desk.counts(news.counts);
     for (const name of ["snoozed", "colleagues"]) {
       document.querySelector(`[data-count-words="${name}"]`).textContent = String(news.counts[name]);
     }
-    document.title = news.counts.waiting ? `(${news.counts.waiting}) ${title}` : title;
     const found = document.getElementById("found");
     found.textContent = news.found;
     found.hidden = !news.found;
@@ -108,37 +104,30 @@
 
   // Who came ---------------------------------------------------------------------------------------
 
-  /** Say who is new in the queue: in words, and by a sound for whoever wants one. */
-  function tell(now) {
-    const came = now.filter((id) => !known.has(id));
-    known = new Set(now);
-    if (!came.length || filtering) { filtering = false; return; }
-    const line = document.getElementById(`t-${came[0]}`);
-    const why = line?.querySelector(".why")?.innerText.replace(/\s+/g, " ").trim();
-    desk.say(came.length === 1 ? `${line?.dataset.name ?? "Somebody"} waits${why ? `: ${why}` : ""}` : `${came.length} more wait`);
-    if (sound.checked) ring();
+  /** Say who is new in the queue or in danger at one's own desk: in words, and by a sound for whoever wants one. */
+  function tell({ alarms, lists: { waiting } }) {
+    const danger = desk.alarms(alarms).find((id) => !known.has(id)); // not what was just claimed
+    const came = filtering ? [] : waiting.filter((id) => !known.has(id));
+    known = new Set(waiting);
+    filtering = false;
+    if (danger) desk.trouble(told(danger, "waits for your word"));
+    if (came.length) desk.say(came.length === 1 ? told(came[0], "waits") : `${came.length} more wait`);
+    if (danger || came.length) desk.ring();
   }
   let filtering = false;
+
+  function told(id, waits) {
+    const line = document.getElementById(`t-${id}`);
+    const why = line?.querySelector(".why")?.innerText.replace(/\s+/g, " ").trim();
+    return `${line?.dataset.name ?? "Somebody"} ${waits}${why ? `: ${why}` : ""}`;
+  }
 
   const sound = document.getElementById("sound");
   sound.checked = desk.wish("sound") === "on";
   sound.addEventListener("change", () => {
     desk.wish("sound", sound.checked ? "on" : "off");
-    if (sound.checked) ring();
+    desk.ring();
   });
-
-  let audio;
-  function ring() {
-    audio ??= new AudioContext();
-    const tone = audio.createOscillator();
-    const loud = audio.createGain();
-    tone.frequency.value = 660;
-    loud.gain.setValueAtTime(0.08, audio.currentTime);
-    loud.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + 0.35);
-    tone.connect(loud).connect(audio.destination);
-    tone.start();
-    tone.stop(audio.currentTime + 0.35);
-  }
 
   // Time that goes on --------------------------------------------------------------------------------
 
@@ -161,6 +150,7 @@
   let stream;
   let heard = 0;
   let asking;
+  desk.live = () => Boolean(stream);
 
   function state(words, lost = false) {
     link.textContent = words;

@@ -86,6 +86,7 @@ document.addEventListener("htmx:after:swap", (event) => {
     const who = last.querySelector("strong")?.textContent ?? "";
     desk.say(`${who}: ${last.querySelector(".words")?.textContent ?? "sent something"}`);
   }
+  if (talk.arrived) desk.look(); // a word that came or left changes who needs one
   talk.arrived = undefined;
   if (source?.matches?.("#reply, .held, #composer")) toItsEnd(talk.at("words"));
   if (source?.matches?.("#note")) talk.at("note-words")?.focus();
