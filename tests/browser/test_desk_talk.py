@@ -100,6 +100,24 @@ def test_what_was_sent_is_taken_back_by_escape_and_never_arrives(line: WholeLine
     assert all("do not care" not in message["text"] for message in resident.reads())
 
 
+def test_what_was_sent_is_no_draft_any_more(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada")
+    ada.opens(talk)
+    slow: list[Route] = []
+    drafts: list[str] = []
+    ada.page.route(re.compile("/reply$"), lambda route: slow.append(route))  # noqa: PLW0108 - as playwright wants
+    ada.page.on("request", lambda asked: drafts.append(asked.url) if asked.url.endswith("/draft") else None)
+    with ada.page.expect_request("**/reply"):
+        writes(ada, "We come on Monday.")
+    ada.page.wait_for_timeout(700)  # the draft's timer runs out meanwhile
+    assert drafts == []
+    slow.pop().continue_()
+    expect(ada.page.locator(".held")).to_contain_text("We come on Monday.")
+    ada.page.reload()
+    expect(ada.field).to_have_value("")
+
+
 def test_a_draft_is_there_after_a_reload_and_a_colleague_sees_that_somebody_writes(
     line: WholeLine, sit: Sit
 ) -> None:

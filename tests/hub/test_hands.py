@@ -405,6 +405,19 @@ async def test_who_has_a_conversation_open_is_seen_with_their_draft(
         await Hand(await person(everywhere, "Greta", "parks"), waiting).does(by_hand.present_within)
 
 
+@pytest.mark.parametrize("hold", [60.0, 0.0], ids=["held", "left"])
+async def test_a_draft_that_comes_behind_its_own_reply_is_none(
+    everywhere: Line, waiting: Resident, maria: Viewer, hold: float
+) -> None:
+    hand = Hand(maria, waiting)
+    await hand.says("Dear Ada, hello.", hold=hold)
+    await hand.does(by_hand.present_within, draft="Dear Ada, hello. ", typing=True)
+    assert await everywhere.one("SELECT draft FROM presence") is None
+    assert await everywhere.one("SELECT typed_at FROM presence") is None
+    await hand.does(by_hand.present_within, draft="Dear Ada, hello. And", typing=True)
+    assert await everywhere.one("SELECT draft FROM presence") == "Dear Ada, hello. And"
+
+
 # Passing on --------------------------------------------------------------------------------------
 
 

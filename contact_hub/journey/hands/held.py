@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens import service as citizens
@@ -31,11 +31,13 @@ from contact_hub.staff.access import Viewer
 from contact_hub.staff.models import Staff
 from contact_hub.timeline import service as timeline
 from contact_hub.timeline.models import Touchpoint
+from contact_hub.timeline.reading import first_id_at
 
 log = structlog.get_logger()
 
 KIND = "held"
 SILENCE = "the resident asked for silence"
+_LATELY = timedelta(seconds=15)  # a browser has given a request up after so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,21 @@ async def waiting_to_leave(session: AsyncSession, conversation_id: uuid.UUID) ->
     """The replies of a conversation that can still be taken back, in the order they were written."""
     query = select(HeldReply).where(HeldReply.conversation_id == conversation_id)
     return list(await session.scalars(query.order_by(HeldReply.written_at, HeldReply.id)))
+
+
+def sent_lately(conversation_id: uuid.UUID, agent: str, words: str) -> ColumnElement[bool]:
+    """Whether somebody sent these words as a reply that has not left yet, or a moment ago."""
+    still_here = exists().where(
+        HeldReply.conversation_id == conversation_id, HeldReply.agent == agent, HeldReply.text == words
+    )
+    left = exists().where(
+        Touchpoint.conversation_id == conversation_id,
+        Touchpoint.id > first_id_at(now() - _LATELY),
+        Touchpoint.direction == "out",
+        Touchpoint.payload["by"].astext == agent,
+        Touchpoint.text == words,
+    )
+    return still_here | left
 
 
 async def undo_within(session: AsyncSession, held_id: uuid.UUID, viewer: Viewer) -> TakenBack:

@@ -180,6 +180,13 @@ async def present_within(
         .values(conversation_id=conversation_id, staff_id=viewer.id, **values)
         .on_conflict_do_update(index_elements=["conversation_id", "staff_id"], set_=values)
     )
+    if kept is not None:  # a draft may come behind the reply that it became
+        await session.execute(
+            update(Presence)
+            .where(Presence.conversation_id == conversation_id, Presence.staff_id == viewer.id)
+            .where(held.sent_lately(conversation_id, viewer.name, kept.strip()))
+            .values(draft=None, typed_at=None)
+        )
     if typing and talk.holder == viewer.name:
         await session.execute(
             update(Conversation)

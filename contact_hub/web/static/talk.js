@@ -167,6 +167,12 @@ function dress() {
 
 document.addEventListener("htmx:before:request", (event) => {
   const { ctx } = event.detail;
+  // A draft behind its own reply would bring back what was sent.
+  if (ctx.sourceElement?.id === "draft" && talk.reply?.status === "issuing") return event.preventDefault();
+  if (ctx.sourceElement?.id === "reply") {
+    talk.reply = ctx;
+    talk.at("draft").dispatchEvent(new Event("htmx:abort"));
+  }
   const field = talk.at({ composer: "words", note: "note-words" }[ctx.target?.id]);
   if (field) ctx.sent = { field, words: field.value };
 });
