@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -14,6 +15,7 @@ from tests.whole import WholeLine
 __all__ = ["sit"]
 
 REFUSED = ("the server responded with a status of 409",)  # which Chromium writes down of itself
+PDF = b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"
 HOSTILE = (
     '"><img src=x onerror=alert(1)><script>alert(2)</script>'
     "</textarea><svg onload=alert(3)><hx-partial hx-target='#main'>gone</hx-partial>\r\revent: over\r\r"
@@ -116,6 +118,34 @@ def test_what_was_sent_is_no_draft_any_more(line: WholeLine, sit: Sit) -> None:
     expect(ada.page.locator(".held")).to_contain_text("We come on Monday.")
     ada.page.reload()
     expect(ada.field).to_have_value("")
+
+
+def test_enter_in_another_time_snoozes_until_then(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada")
+    ada.opens(talk)
+    ada.page.get_by_role("button", name="Take it").click()
+    expect(ada.page.locator(".state")).to_have_text("yours")
+    ada.page.locator("#act-snooze > summary").click()
+    wanted = datetime.now(UTC) + timedelta(days=30)
+    ada.page.get_by_label("Another time").fill(f"{wanted:%Y-%m-%d}T09:30")
+    ada.page.get_by_label("Another time").press("Enter")
+    expect(ada.page.locator(".talk-head")).to_contain_text("snoozed until")
+    expect(ada.page.locator(".talk-head")).to_contain_text("09:30")
+
+
+def test_files_go_without_words_and_an_empty_reply_is_refused_in_words(line: WholeLine, sit: Sit) -> None:
+    _, talk = unhappy(line)
+    ada = sit("Ada", allow=REFUSED)
+    ada.opens(talk)
+    ada.field.press("Control+Enter")
+    expect(ada.page.locator("#told .wrong")).to_have_text("There is nothing to send: the reply is empty.")
+    ada.page.locator("#files").set_input_files(
+        {"name": "p.pdf", "mimeType": "application/pdf", "buffer": PDF}
+    )
+    ada.page.locator("#send").click()
+    expect(ada.page.locator(".held")).to_contain_text("with 1 file")
+    expect(ada.lines.filter(has_text="p.pdf")).to_be_visible()
 
 
 def test_a_draft_is_there_after_a_reload_and_a_colleague_sees_that_somebody_writes(

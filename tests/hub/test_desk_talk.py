@@ -606,6 +606,22 @@ async def test_a_reply_with_a_file_reaches_the_web_chat(
     assert "This kind of file cannot be taken." in refused.text
 
 
+async def test_a_file_goes_without_words_and_nothing_at_all_does_not(
+    line: Line, ada: Colleague, resident: Resident
+) -> None:
+    path = await path_of(resident)
+    await line.work()
+    await ada.post(f"{path}/reply", data={"words": ""}, files=[("files", ("plan.png", PNG, "image/png"))])
+    await line.hurry()
+    await line.work()
+    said = (await resident.written())[-1]
+    assert (said.actor, said.text or "", len(said.payload["files"])) == ("agent", "", 1)
+    for htmx in (True, False):
+        refused = await ada.post(f"{path}/reply", data={"words": " "}, htmx=htmx)
+        assert refused.status_code == 409
+        assert "There is nothing to send: the reply is empty." in words_of(refused.text)
+
+
 async def test_a_note_names_a_colleague_who_sees_it_by_opening(
     line: Line, ada: Colleague, ben: Colleague, resident: Resident
 ) -> None:
