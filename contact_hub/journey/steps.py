@@ -158,10 +158,10 @@ async def unpack(turn: Turn, tools: Tools) -> Step | None:
     if not turn.address:
         return Step.UNSUPPORTED  # it names nobody who could be answered
     refused = await _fetch(turn, tools)
+    if turn.state != "bot":
+        return None  # whoever holds the talk is owed a word, even for a file that was refused
     if refused is not None:
         return refused
-    if turn.state != "bot":
-        return None
     if turn.kind == InboundKind.UNSUPPORTED:
         turn.replies.append(_say(turn, city, "unsupported_message"))
         return Step.UNSUPPORTED

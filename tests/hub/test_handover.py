@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from channels.base.contract import InboundKind
+from channels.base.contract import InboundKind, Media, MediaRef
+from channels.base.errors import PermanentFailure
+from channels.web_chat import WebChat
 from contact_hub.citizens.models import ConversationState as State
 from contact_hub.handoff import rules
 from contact_hub.handoff import service as handoff
@@ -98,6 +100,22 @@ async def test_a_first_reply_takes_the_conversation_and_a_colleague_is_refused(w
     await reply(waiting, "Maria", "How can I help?")
     assert (await waiting.reads())[-1] == "How can I help?"
     assert await waiting.says("My bin is gone") == []
+    assert (await waiting.endings())[-1] == ("handed_off", "held_by_person")
+
+
+class _RefusesFiles(WebChat):
+    async def fetch(self, media: MediaRef) -> Media:
+        raise PermanentFailure("too large")
+
+
+async def test_a_file_that_is_too_large_is_a_message_to_the_person_like_any_other(waiting: Resident) -> None:
+    await reply(waiting, "Maria", "Good morning, please send the plan.")
+    assert (await waiting.conversation()).unanswered_since is None
+    waiting.line.channels["web_chat"] = _RefusesFiles()
+    await waiting.does(InboundKind.DOCUMENT, "Here it is", media=(MediaRef("plan", "document"),))
+    await waiting.line.work()
+    assert (await waiting.reads())[-1] == waiting.line.city.say("media_too_large", "en", limit=20)
+    assert (await waiting.conversation()).unanswered_since is not None
     assert (await waiting.endings())[-1] == ("handed_off", "held_by_person")
 
 
