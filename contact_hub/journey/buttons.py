@@ -67,7 +67,7 @@ async def resolve(session: AsyncSession, turn: Turn, city: City) -> None:
         )
         if offer is not None and offer.conversation_id != turn.conversation_id:
             offer = offer if offer.payload.get("say") in _AFTERWARDS else None
-        if not turn.text.strip().isdecimal() and (offer is None or offer.payload.get("say") not in _OWN):
+        if not turn.text.strip().isdecimal() and not (offer is not None and _asks(offer)):
             return  # yes and no answer questions of Rasa's; this one is our own
     else:
         return
@@ -75,6 +75,13 @@ async def resolve(session: AsyncSession, turn: Turn, city: City) -> None:
     if 1 <= number <= len(buttons):
         turn.choice = dict(buttons[number - 1]["meaning"])
         turn.text = str(buttons[number - 1]["title"])
+
+
+def _asks(offer: Touchpoint) -> bool:
+    """Whether a message ends in a question of our own that a plain yes or no answers."""
+    meanings = [button["meaning"] for button in offer.payload.get("buttons") or []]
+    for_consent = bool(meanings) and all({"consent", "yes"} <= meaning.keys() for meaning in meanings)
+    return for_consent or offer.payload.get("say") in _OWN
 
 
 def _chosen(turn: Turn, city: City) -> int | None:

@@ -7,6 +7,7 @@ turn; what a button means stays in the hub and only its id travels.
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 import structlog
@@ -34,6 +35,7 @@ def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:
                 _say(turn, city, str(key), more.get("values") or {}, more.get("choices") or [])
                 if more.get("unanswered"):  # declined politely, and still a question without an answer
                     turn.replies[-1].answer = {**more["unanswered"], "outcome": "refused"}
+                step = _judged(turn, city, (more.get("values") or {}).get("helpful")) or step
             case {"answer": found}:
                 step = answer(turn, city, found)
             case {"handoff": why}:
@@ -51,6 +53,18 @@ def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:
         raise ValueError("Rasa's turn says nothing that the hub understands")
     turn.replies = _joined(turn.replies)
     return step
+
+
+def _judged(turn: Turn, city: City, good: Any) -> Step | None:
+    """Let a yes or no in words to whether the last answer helped count as its button does."""
+    last = next((one for one in reversed(turn.past.said) if one.outcome is not None), None)
+    if not isinstance(good, bool) or last is None or last.outcome != "answered" or not last.answer:
+        return None
+    turn.helpful = (uuid.UUID(last.answer), good)
+    if good:
+        return Step.RATED_HELPFUL
+    turn.replies[-1].choices = [person_button(city, turn.language)]
+    return Step.RATED_UNHELPFUL
 
 
 def _joined(replies: list[Reply]) -> list[Reply]:

@@ -106,7 +106,7 @@ async def respond(turn: Turn, tools: Tools) -> Step | None:
         # Rasa said something nobody here understands. Its turn stands, but the resident gets an answer.
         log.error("journey.rasa_not_understood", error=type(error).__name__, what=str(error)[:200])
         turn.replies, turn.tickets, turn.note, turn.language, turn.new_language = before
-        turn.handoff = turn.report = turn.suppress = None
+        turn.handoff = turn.report = turn.suppress = turn.helpful = None
         return _without_rasa(turn, tools, await _search(turn, tools))
 
 

@@ -190,6 +190,27 @@ async def test_by_sms_the_number_of_a_choice_answers(phone: Resident, script: Sc
     assert await may(phone, Purpose.ALERTS)
 
 
+@pytest.mark.parametrize(
+    ("word", "decision"), [("Yes", Decision.GRANTED), ("sí", Decision.GRANTED), ("No.", Decision.REFUSED)]
+)
+async def test_by_sms_a_plain_yes_or_no_answers_as_well(
+    phone: Resident, script: Script, word: str, decision: Decision
+) -> None:
+    script.on_turn = _reported
+    await phone.says("There is a pothole in Mill Lane")
+    await phone.says(word)
+    assert (await decisions(phone))[-1] == (Purpose.ALERTS, decision)
+    assert len(script.turns) == 1
+
+
+async def test_a_yes_to_anything_else_agrees_to_nothing(phone: Resident, script: Script) -> None:
+    script.on_turn = lambda asked: turn({"answer": found()})
+    await phone.says("When is my recycling collected?")
+    await phone.says("Yes")
+    assert {decision for _, decision in await decisions(phone)} == {Decision.INFORMED}
+    assert len(script.turns) == 2
+
+
 async def test_after_an_answer_that_helped_its_use_for_better_answers_is_asked_for(
     chat: Resident, script: Script
 ) -> None:

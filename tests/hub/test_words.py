@@ -327,6 +327,36 @@ async def test_an_answers_worth_is_recorded_once(chat: Resident, answered: list[
     assert (await chat.endings())[-1] == ("handed_off", "handed_off")
 
 
+@pytest.mark.parametrize(
+    ("words", "key", "good"),
+    [("yes, thank you", "helpful_thanks", True), ("no it did not", "unhelpful_offer", False)],
+)
+async def test_an_answers_worth_said_in_words_counts_as_its_button(
+    chat: Resident, answered: list[dict[str, Any]], script: Script, words: str, key: str, good: bool
+) -> None:
+    script.on_turn = lambda asked: says(
+        key,
+        values={"helpful": good},
+        choices=[] if good else [{"title": "button_person", "intent": "talk_to_human"}],
+    )
+    assert await chat.says(words) == [chat.line.city.say(key, "en")]
+    assert await chat.line.one("SELECT helpful FROM answer") is good
+    ratings = [t for t in await chat.touchpoints() if t.kind == "rating"]
+    assert [t.payload["helpful"] for t in ratings] == [good]
+    assert (await chat.endings())[-1] == ("answered", "rated_helpful" if good else "rated_unhelpful")
+    assert len(await chat.buttons()) == (0 if good else 1)
+
+
+async def test_a_yes_long_after_an_answer_judges_only_what_was_answered_last(
+    chat: Resident, answered: list[dict[str, Any]], script: Script
+) -> None:
+    script.on_turn = lambda asked: turn({"answer": found("refused")})
+    await chat.says("Who will win the cup?")
+    script.on_turn = lambda asked: says("helpful_thanks", values={"helpful": True}, intent="affirm")
+    await chat.says("yes")
+    assert await chat.line.count("answer", "helpful IS NOT NULL") == 0
+
+
 async def test_an_answer_says_where_it_comes_from_and_what_it_was_taken_for(
     chat: Resident, answered: list[dict[str, Any]]
 ) -> None:
