@@ -20,6 +20,7 @@ from contact_hub.privacy import holds, redaction
 from contact_hub.privacy.holds import Held
 from contact_hub.privacy.improvement import unanswered
 from contact_hub.privacy.masking import SENSITIVE
+from contact_hub.privacy.scrubbing import REMOVED
 from contact_hub.staff.access import Viewer
 from contact_hub.staff.models import Role
 from contact_hub.timeline import service as timeline
@@ -261,9 +262,9 @@ async def test_a_message_is_removed_with_every_copy_and_nothing_remembers_it(
     assert done.places >= 2
     assert await everywhere(chat.line, "fabelhaft") == []
     kept = (await chat.touchpoints())[0]
-    assert (kept.id, kept.text, kept.payload["redacted"]) == (touchpoint, redaction.REMOVED, True)
+    assert (kept.id, kept.text, kept.payload["redacted"]) == (touchpoint, REMOVED, True)
     assert kept.payload["client_id"]
-    assert await chat.line.one("SELECT question FROM answer") == redaction.REMOVED
+    assert await chat.line.one("SELECT question FROM answer") == REMOVED
     entry = (await chat.line.sql("SELECT action, viewer_name, subject, words FROM audit"))[-1]
     assert (entry[0], entry[1], entry[2]) == ("redact", "Maria", str(touchpoint))
     assert entry[3]["reason"] == "sent by mistake"
