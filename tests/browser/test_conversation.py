@@ -92,6 +92,58 @@ def test_the_conversation_is_there_after_a_reload_and_in_another_tab(go: Go) -> 
     expect(visit.said_by("citizen")).to_have_text([QUESTION, "thank you"])
 
 
+def test_pages_opened_before_the_first_question_share_one_conversation(go: Go) -> None:
+    visit = go()
+    other = Visit(visit.context.new_page(), visit.context)
+    sessions: list[str] = []
+
+    def counted(request: Request) -> None:
+        if request.url.endswith("/sessions"):
+            sessions.append(request.url)
+
+    visit.context.on("request", counted)
+    other.page.goto("/?lang=en")
+    expect(other.part(".launch")).to_be_visible()
+    visit.open_chat()
+    visit.say(QUESTION)
+    expect(visit.part(".sources a").first).to_be_visible()
+    other.open_chat()
+    expect(other.said_by("citizen")).to_have_text(QUESTION)
+    visit.page.reload()
+    visit.open_chat()
+    expect(visit.said_by("citizen")).to_have_text(QUESTION)
+    other.say("thank you")
+    for page in (visit, other):
+        expect(page.said_by("citizen")).to_have_text([QUESTION, "thank you"])
+    assert len(sessions) == 1
+    visit.page.get_by_role("button", name="Start again").click()
+    visit.part("[role=group] button").first.click()
+    expect(other.said_by("citizen")).to_have_count(0)
+    other.say("good morning")
+    for page in (visit, other):
+        expect(page.said_by("citizen")).to_have_text("good morning")
+    assert len(sessions) == 2
+
+
+def test_words_that_wait_on_one_page_survive_what_is_said_on_another(go: Go) -> None:
+    visit = go(allow=OFFLINE)
+    other = Visit(visit.context.new_page(), visit.context)
+    other.page.goto("/?lang=en")
+    expect(other.part(".launch")).to_be_visible()
+    visit.page.route("**/channels/web_chat/sessions", lambda route: route.abort())
+    visit.open_chat()
+    visit.say(QUESTION)
+    expect(visit.part(".bar[role=status]")).to_contain_text("No connection")
+    visit.page.route("**/channels/web_chat/messages", lambda route: route.abort())
+    other.open_chat()
+    other.say("hello")
+    expect(other.said_by("citizen")).to_have_text("hello")
+    visit.page.close()
+    other.page.reload()
+    other.open_chat()
+    expect(other.said_by("citizen")).to_have_text(["hello", QUESTION])
+
+
 def test_what_is_written_offline_leaves_when_the_network_is_back(go: Go) -> None:
     visit = go(allow=OFFLINE)
     visit.open_chat()

@@ -46,7 +46,7 @@ class CityChat extends HTMLElement {
     const server = (this.getAttribute("server") || home).replace(/\/+$/, "");
     this.#memory = new Memory(server, this.getAttribute("remember") === "tab");
     this.#line = new Line(server, this.#memory, {
-      lost: () => this.#emptied(),
+      changed: () => this.#emptied(),
       state: (state) => this.#connection(state),
       messages: (messages) => this.#arrived(messages),
       typing: (typing) => this.#typing(typing),
@@ -58,6 +58,7 @@ class CityChat extends HTMLElement {
     const { signal } = this.#listeners;
     window.addEventListener("online", () => this.#line.restart(), { signal });
     window.addEventListener("offline", () => this.#connection("offline"), { signal });
+    window.addEventListener("storage", () => this.#line.follow(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden || this.#line.wake(), { signal });
     window.visualViewport?.addEventListener("resize", () => this.#fit(), { signal });
     window.visualViewport?.addEventListener("scroll", () => this.#fit(), { signal });
@@ -290,6 +291,7 @@ class CityChat extends HTMLElement {
       element.querySelector(".about").append(bar);
       item.onprogress = (share) => (bar.value = share);
     }
+    this.#mine.get(item.client_id)?.remove();
     this.#mine.set(item.client_id, element);
     this.#parts.log.append(element);
   }
@@ -412,7 +414,7 @@ class CityChat extends HTMLElement {
 
   #emptied() {
     this.#unread = 0;
-    this.#memory.set({ seen: 0 });
+    this.#badge();
     this.#typing(false);
     this.#parts.log.replaceChildren();
     this.#refill();

@@ -17,8 +17,10 @@ export class Line {
   typing = false;
   #server;
   #memory;
+  #token; // the conversation that this page shows
   #on;
   #queue = [];
+  #own = new Set(); // client_id of what this page has had to send
   #draining = false;
   #running = false;
   #socket = null;
@@ -33,7 +35,9 @@ export class Line {
     this.#server = `${server}/channels/web_chat`;
     this.#memory = memory;
     this.#on = on;
-    this.#queue = (memory.get("unsent") || []).map((words) => ({ ...words }));
+    this.#token = memory.get("token");
+    this.#queue = memory.get("unsent") || [];
+    for (const { client_id } of this.#queue) this.#own.add(client_id);
   }
 
   get unsent() {
@@ -41,7 +45,7 @@ export class Line {
   }
 
   get hasSession() {
-    return Boolean(this.#memory.get("token"));
+    return Boolean(this.#token);
   }
 
   // Connects where there is a session to connect to; a visitor who only looks costs the city nothing.
@@ -73,15 +77,28 @@ export class Line {
     if (this.#socket && Date.now() - this.#heard > SILENCE / 2) this.#socket.close();
   }
 
+  // The conversation is the browser's: what another tab began or forgot, this one begins or forgets too.
+  follow() {
+    const token = this.#memory.get("token");
+    if (token === this.#token) return;
+    this.stop();
+    this.#token = token;
+    this.after = 0;
+    this.#on.changed();
+    this.start();
+  }
+
   forget() {
     this.stop();
     this.#queue = [];
     this.#memory.clear();
+    this.#token = undefined;
     this.after = 0;
   }
 
   send(message) {
     const item = { client_id: newId(), ...message };
+    this.#own.add(item.client_id);
     this.#queue.push(item);
     this.#save();
     this.#drain();
@@ -96,8 +113,10 @@ export class Line {
 
   #save() {
     // Files cannot be kept; everything else waits for the connection even through a reload.
+    // What another tab has still to send stays as it is.
+    const others = (this.#memory.get("unsent") || []).filter((item) => !this.#own.has(item.client_id));
     const unsent = this.#queue.filter((item) => !item.files).map(({ onprogress, ...words }) => words);
-    this.#memory.set({ unsent });
+    this.#memory.set({ unsent: [...others, ...unsent] });
   }
 
   async #sleep(milliseconds) {
@@ -113,8 +132,7 @@ export class Line {
   }
 
   async #ask(path, options = {}) {
-    const token = this.#memory.get("token");
-    const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+    const headers = { ...options.headers, ...(this.#token && { Authorization: `Bearer ${this.#token}` }) };
     try {
       return await fetch(this.#server + path, { credentials: "omit", ...options, headers });
     } catch {
@@ -131,12 +149,16 @@ export class Line {
   }
 
   async #open() {
+    this.follow();
+    if (this.hasSession) return;
     this.#opening ??= (async () => {
       try {
         const answer = await this.#post("/sessions", { language: this.language, shared: this.#memory.forTabOnly });
         if (!answer.ok) throw NOT_REACHED;
         const { token } = await answer.json();
+        if (this.#memory.get("token")) return this.follow(); // another tab was faster
         this.#memory.set({ token });
+        this.#token = token;
         this.after = 0;
       } finally {
         this.#opening = null;
@@ -148,10 +170,8 @@ export class Line {
 
   // The server does not know our token any more: what was said is gone from this page, what was not sent is not.
   #lost() {
-    this.stop();
-    this.#memory.set({ token: undefined });
-    this.after = 0;
-    this.#on.lost();
+    if (this.#memory.get("token") === this.#token) this.#memory.set({ token: undefined, seen: 0 });
+    this.follow();
   }
 
   // ---- sending: strictly one after the other, the same client_id until the city has it
@@ -210,7 +230,7 @@ export class Line {
     return new Promise((done, failed) => {
       const request = new XMLHttpRequest();
       request.open("POST", `${this.#server}/messages`);
-      request.setRequestHeader("Authorization", `Bearer ${this.#memory.get("token")}`);
+      request.setRequestHeader("Authorization", `Bearer ${this.#token}`);
       request.responseType = "json";
       request.upload.onprogress = (event) => onprogress?.(event.loaded / (event.total || 1));
       request.onload = () => done({ status: request.status, answer: request.response || {} });

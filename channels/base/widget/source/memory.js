@@ -1,9 +1,10 @@
 // What survives a reload: the session's token, what was read, and words that were not sent yet.
+// The browser's tabs share it: what is there now is read before each answer and each change.
 // A browser may refuse us its storage; then the chat lives as long as the page.
 export class Memory {
   #key;
   #area = null;
-  #kept = {};
+  #aside = null; // what the storage did not take
   forTabOnly = false;
 
   constructor(server, forTabOnly) {
@@ -11,31 +12,37 @@ export class Memory {
     this.#key = `city-chat ${server}`;
     try {
       this.#area = forTabOnly ? sessionStorage : localStorage;
-      this.#kept = JSON.parse(this.#area.getItem(this.#key)) || {};
     } catch {
-      /* refused, or not ours: start with nothing */
+      /* refused */
     }
   }
 
   get(name) {
-    return this.#kept[name];
+    return this.#read()[name];
   }
 
   set(values) {
-    Object.assign(this.#kept, values);
-    this.#write();
+    this.#write({ ...this.#read(), ...values });
   }
 
   clear() {
-    this.#kept = {};
-    this.#write();
+    this.#write({});
   }
 
-  #write() {
+  #read() {
     try {
-      this.#area?.setItem(this.#key, JSON.stringify(this.#kept));
+      return this.#aside || JSON.parse(this.#area.getItem(this.#key)) || {};
     } catch {
-      /* full or refused: the page still works */
+      return {}; // refused, or not ours: start with nothing
+    }
+  }
+
+  #write(values) {
+    try {
+      this.#area.setItem(this.#key, JSON.stringify(values));
+      this.#aside = null;
+    } catch {
+      this.#aside = values; // full or refused: the page still works
     }
   }
 }
