@@ -292,6 +292,31 @@ def test_addresses_in_a_message_are_links_that_end_where_they_should(go: Go) -> 
     ]
 
 
+def test_words_for_somebody_in_danger_are_shown_however_the_number_is_written(go: Go) -> None:
+    written = "+353 1 555 0116"
+    number = ""
+
+    def rewritten(socket: WebSocketRoute) -> None:
+        city = socket.connect_to_server()
+        city.on_message(lambda news: socket.send(str(news).replace(written, number)))
+
+    visit = go(before=lambda page: page.route_web_socket("**/socket*", rewritten))
+    visit.open_chat()
+    for count, (number, links) in enumerate(
+        (
+            ("0800-111 222", ["tel:0800111222", "tel:112"]),
+            ("116\u00a0123", ["tel:116123", "tel:112"]),
+            ("1-800-HELP", ["tel:112"]),
+        ),
+        start=1,
+    ):
+        visit.say("I want to end my life")
+        expect(visit.part(".alarm .text")).to_have_count(count)
+        alarm = visit.part(".alarm .text").last
+        expect(alarm).to_contain_text(number)
+        assert [link.get_attribute("href") for link in alarm.locator("a").all()] == links
+
+
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c63606060f80f0001040100bf5d1d3c0000000049454e44ae426082"

@@ -1,6 +1,7 @@
 // Links in what people and articles say. Only these schemes ever become links, and never with credentials.
 const SCHEMES = new Set(["http:", "https:", "tel:", "mailto:"]);
 const FOUND = /(?:https?:\/\/|www\.|mailto:|tel:)[^\s<>"“”‘’«»]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+/giu;
+const DIALLED = /^[+\d][\d\s().\p{Pd}\/]*$/u; // letters would be lost, and another number called
 const TRAILING = /[.,;:!?'*_~،。！？；：]+$/u;
 
 export function safeUrl(address) {
@@ -48,8 +49,17 @@ function call(number) {
 // The text as nodes: whatever is no link stays text, so that no message can become markup.
 // `calls` are numbers that become links as well.
 export function linked(text, calls = []) {
+  try {
+    return withLinks(text, calls.filter((number) => DIALLED.test(number)));
+  } catch (problem) {
+    console.warn("city-chat:", problem);
+    return document.createTextNode(text); // a message without links, never none
+  }
+}
+
+function withLinks(text, calls) {
   const nodes = document.createDocumentFragment();
-  const numbers = calls.map((number) => `${number.replace(/[^\d ]/g, "\\$&")}(?!\\d)`);
+  const numbers = calls.map((number) => `${number.replace(/[+().\/]/g, "\\$&")}(?!\\d)`);
   let from = 0;
   for (const { 0: found, index } of text.matchAll(new RegExp([FOUND.source, ...numbers].join("|"), "giu"))) {
     const words = calls.includes(found) ? found : trimmed(found);
