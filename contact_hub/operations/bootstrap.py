@@ -424,7 +424,8 @@ def _assistant_inputs() -> Iterable[Path]:
 def _widget_inputs() -> Iterable[Path]:
     outputs = [WIDGET / "dist" / "city-chat.js", *sorted(VENDOR.glob("*"))]
     source = (path for path in (WIDGET / "source").rglob("*") if path.is_file())
-    return [WIDGET / "package.json", WIDGET / "package-lock.json", WIDGET / "build.mjs", *source, *outputs]
+    names = ("package.json", "package-lock.json", "build.mjs", "english.json")
+    return [*(WIDGET / name for name in names), *source, *outputs]
 
 
 PARTS = (

@@ -366,6 +366,20 @@ def test_a_file_nobody_can_open_is_told_so_and_a_large_one_never_leaves(go: Go, 
     expect(visit.said_by("citizen")).to_have_text("hello")
 
 
+def test_files_beyond_the_most_are_told_of(go: Go, tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.png" for number in range(7)]
+    for photo in photos:
+        photo.write_bytes(PIXEL)
+    visit = go()
+    visit.open_chat()
+    visit.part("input[type=file]").set_input_files(photos)
+    expect(visit.part(".chosen .file")).to_have_count(5)
+    expect(visit.part(".under").get_by_role("alert")).to_have_text("At most 5 files in one message, please.")
+    visit.say("Look at these")
+    expect(visit.said_by("citizen")).to_have_text("Look at these")
+    expect(visit.part(".under")).to_be_hidden()
+
+
 def test_a_long_message_is_counted_and_kept_until_it_is_short_enough(go: Go) -> None:
     visit = go()
     visit.open_chat()

@@ -190,3 +190,8 @@ def test_looking_whether_everything_is_up_to_date_costs_under_half_a_second_of_w
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.5
+
+
+def test_the_chat_is_built_again_when_its_own_words_change() -> None:
+    widget = next(part for part in bootstrap.PARTS if part.name == "widget")
+    assert ROOT / "channels/base/widget/english.json" in widget.inputs()

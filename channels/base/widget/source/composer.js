@@ -112,16 +112,17 @@ export class Composer {
 
   #take(list) {
     const { megabytes, files, types } = this.#chat.limits;
-    let problem = "";
+    const problems = new Set();
     for (const file of list) {
       const total = this.#files.reduce((sum, { size }) => sum + size, file.size);
       if (file.type && types.length && !types.includes(file.type) && !/^(audio|image)\//.test(file.type)) {
-        problem = this.#chat.say("unsupported");
-      } else if (total > megabytes * 1e6) problem = this.#chat.say("too_large", { limit: megabytes });
-      else if (this.#files.length < files) this.#files.push(file);
+        problems.add(this.#chat.say("unsupported"));
+      } else if (this.#files.length >= files) problems.add(this.#chat.say("too_many", { limit: files }));
+      else if (total > megabytes * 1e6) problems.add(this.#chat.say("too_large", { limit: megabytes }));
+      else this.#files.push(file);
     }
     this.#showFiles();
-    this.#tell(problem);
+    this.#tell([...problems].join(" "));
   }
 
   #showFiles() {
