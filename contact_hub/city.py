@@ -20,7 +20,7 @@ from babel.dates import format_date, format_datetime
 from contact_hub.wishes import Wish, Wishes
 
 _STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "optout"})
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class CityError(ValueError):
@@ -132,10 +132,17 @@ class City:
 
     def opening(self, day: date) -> list[tuple[time, time]]:
         """The spans of that day in which people answer, in the city's own time."""
-        hours = self.settings["opening_hours"]
-        if day.isoformat() in {str(holiday) for holiday in hours.get("holidays") or ()}:
-            return []
-        return sorted(_span(str(span)) for span in hours.get(_DAYS[day.weekday()]) or ())
+        holidays = self.settings["opening_hours"].get("holidays") or ()
+        return [] if day.isoformat() in map(str, holidays) else self.usual_opening(day.weekday())
+
+    def usual_opening(self, weekday: int) -> list[tuple[time, time]]:
+        """The spans of a weekday (Monday is 0) that is no holiday; `time.max` is the end of the day."""
+        return sorted(_span(str(span)) for span in self.settings["opening_hours"].get(DAYS[weekday]) or ())
+
+    def closed_days(self, first: date, days: int) -> list[date]:
+        """The holidays among so many days on which people would else answer."""
+        span = (first + timedelta(days=offset) for offset in range(days))
+        return [day for day in span if self.usual_opening(day.weekday()) and not self.opening(day)]
 
     def is_open(self, at: datetime) -> bool:
         """Whether people answer at that moment."""
@@ -360,7 +367,7 @@ def load_city(folder: Path) -> City:
     for key in ("name", "time_zone", "languages", "opening_hours", "emergency"):
         if key not in city.settings:
             raise CityError(f"{folder / 'city.yml'} has no '{key}'.")
-    for day in _DAYS:
+    for day in DAYS:
         for span in city.settings["opening_hours"].get(day) or ():
             try:
                 _span(str(span))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, datetime, time
 from functools import cached_property
 from typing import Any
 
 import yaml
 from babel import Locale
-from babel.dates import format_time, get_day_names
+from babel.dates import format_skeleton, format_time, get_day_names
 from fastapi import APIRouter, Request, Response
 from starlette.staticfiles import StaticFiles
 
-from contact_hub.city import City
+from contact_hub.city import DAYS, City
 from contact_hub.web.languages import preferred
 from contact_hub.web.security import content_policy
 from contact_hub.web.templates import STATIC, render
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+AHEAD = 14  # days: a holiday is told of so long before it
 FOREVER = "public, max-age=31536000, immutable"  # the address changes with the content
 
 
@@ -60,24 +60,20 @@ class FrontPage:
                 (code, (Locale.parse(code).get_display_name(code) or code).capitalize())
                 for code in self.words
             ],
-            "hours": self.hours(language, words),
+            "hours": self.hours(language, words, datetime.now(self.city.zone).date()),
             "contact": settings.get("contact_centre", {}),
             "emergency": settings["emergency"]["number"],
             "notice": settings.get("privacy_notice", {}).get("url", ""),
         }
 
-    def hours(self, language: str, words: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """The opening hours, days with the same hours together, as that language writes them."""
+    def hours(self, language: str, words: Mapping[str, Any], today: date) -> list[tuple[str, str]]:
+        """The opening hours, days with the same hours together, then the holidays of the next two weeks."""
         names = get_day_names("abbreviated", locale=language)
         spans: list[tuple[int, int, str]] = []
-        for index, day in enumerate(DAYS):
-            hours = ", ".join(
-                "–".join(
-                    format_time(time.fromisoformat(end), "short", locale=language) for end in span.split("-")
-                )
-                for span in self.city.settings["opening_hours"].get(day) or ()
-            )
-            shown = hours or words.get("closed", "–")
+        closed = words.get("closed", "–")
+        for index in range(len(DAYS)):
+            opening = self.city.usual_opening(index)
+            shown = ", ".join("–".join(_clock(end, language) for end in span) for span in opening) or closed
             if spans and spans[-1][2] == shown:
                 spans[-1] = (spans[-1][0], index, shown)
             else:
@@ -85,7 +81,15 @@ class FrontPage:
         return [
             (names[first] if first == last else f"{names[first]} – {names[last]}", shown)
             for first, last, shown in spans
+        ] + [
+            (format_skeleton("MMMEd", day, locale=language), closed)
+            for day in self.city.closed_days(today, AHEAD)
         ]
+
+
+def _clock(at: time, language: str) -> str:
+    """A time of day as that language writes it; the end of the day is no midnight before it."""
+    return "24:00" if at == time.max else format_time(at, "short", locale=language)
 
 
 def router(city: City, *, public_url: str) -> APIRouter:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -13,7 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from channels.base.widget.labels import ENGLISH
 from channels.base.widget.limits import networks, visitor_ip
+from contact_hub.city import load_city
 from contact_hub.web.languages import preferred
+from contact_hub.web.pages import FrontPage
 from contact_hub.web.security import SecurityHeaders, SharedWithSites, security_headers
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +59,30 @@ def test_every_language_of_the_front_page_has_every_word(client: httpx.Client) -
         assert words.keys() == english.keys(), language
         assert [topic["icon"] for topic in words["topics"]] == [topic["icon"] for topic in english["topics"]]
         assert client.get(f"/?lang={language}").status_code == 200
+
+
+def test_hours_until_the_end_of_the_day_are_shown_in_every_language() -> None:
+    city = load_city(ROOT / "nlu_data")
+    hours = city.settings["opening_hours"] | {"sat": ["00:00-24:00"], "sun": ["14:00 - 16:00", "09:00-12:00"]}
+    page = FrontPage(replace(city, settings={**city.settings, "opening_hours": hours}))
+    for language in city.languages:
+        rows = page.values(language)["hours"]
+        assert [shown.endswith("–24:00") for _, shown in rows[:3]] == [False, True, False], language
+    assert page.hours("de", {}, date(2026, 12, 1))[1:] == [
+        ("Sa.", "00:00–24:00"),
+        ("So.", "09:00–12:00, 14:00–16:00"),
+    ]
+
+
+def test_the_holidays_of_the_next_two_weeks_stand_below_the_hours() -> None:
+    page = FrontPage(load_city(ROOT / "nlu_data"))
+    usual = page.hours("en", page.words["en"], date(2026, 10, 25))  # 1 November is a Sunday
+    assert [days for days, _ in usual] == ["Mon – Fri", "Sat", "Sun"]
+    assert page.hours("en", page.words["en"], date(2026, 12, 12)) == [
+        *usual,
+        ("Fri, Dec 25", "closed"),
+    ]
+    assert page.hours("de", page.words["de"], date(2026, 12, 13))[-1] == ("Sa., 26. Dez.", "geschlossen")
 
 
 def test_the_policy_allows_nothing_inline_and_nothing_foreign(client: httpx.Client) -> None:
