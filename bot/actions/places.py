@@ -13,6 +13,7 @@ LONGEST = 200
 _NUMBER = r"\d{1,4}\s?[a-zA-Z]?"
 _ARTICLES = "the|el|la|le|der|die|das|den|dem"
 _BETWEEN = "de|la|del|der|du|des|di|da|do|of|the"
+_COORDINATES = re.compile(r"-?\d{1,2}\.\d+[\s,;]+-?\d{1,3}\.\d+")
 # 马路, 公路 and 道路 are roads without a name, 路灯 is a street light, 路面 a surface.
 _STREET_ZH = re.compile(
     r"[\u4e00-\u9fff]{1,6}(?:大道|广场|公园|(?<![马公道])路|街|巷|桥)(?![灯面])(?:\d+号)?"
@@ -64,8 +65,10 @@ class Places:
         return None
 
     def answer(self, text: str) -> str | None:
-        """Return the place given as an answer: any text that can be one."""
+        """Return the place given as an answer: any text that can be one, or a pair of coordinates."""
         said = text.strip(" .,!?\n\t")
+        if _COORDINATES.fullmatch(said):
+            return said
         if sum(letter.isalpha() for letter in said) < 2 or plain(said) in self.words.unknown:
             return None
         if plain(said) in self.words.skip:

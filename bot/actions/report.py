@@ -76,7 +76,7 @@ class ReportForm:
             category = await self.kinds.find(self.places.without(turn.text, place), SURE_IN_SENTENCE)
             told = (category or place) and count(turn.text) > SHORT
             beginning = turn.text.strip()[:LONGEST_DESCRIPTION] if told else None
-            said = {"category": category, "place": place, "beginning": beginning}
+            said = {"category": category, "place": place or _shared_place(turn), "beginning": beginning}
         said |= self._chosen(turn)
         kept = slots(turn)
         # Another kind of problem than the one that was left is a new report.
@@ -220,6 +220,13 @@ def _known_place(turn: Turn) -> list[Choice]:
     """Offer the place of the last report, which the city knows and may use, so that it is not typed again."""
     place = (turn.facts.get("known") or {}).get("place")
     return [Choice(f"={place}", "inform", {"place": place})] if place else []
+
+
+def _shared_place(turn: Turn) -> str | None:
+    """Return the place that was shared in the turn before: what is said next is about it."""
+    offers = (message for message in turn.last_said if message.get("say") == "location_received")
+    choices = (choice for message in offers for choice in message.get("choices") or [])
+    return next((str(choice["entities"]["place"]) for choice in choices), None)
 
 
 def _kind(kind: str) -> Choice:

@@ -82,9 +82,12 @@ async def action_media(turn: Turn, reply: Reply) -> None:
 
 
 async def action_inform(turn: Turn, reply: Reply) -> None:
-    """Answer a button of a report that is no longer open: naming a kind begins a new one."""
-    if ((turn.chosen or {}).get("entities") or {}).get("category"):
+    """Answer a button of a report that is no longer open, or a place: naming a kind begins a new report."""
+    named = (turn.chosen or {}).get("entities") or {}
+    if named.get("category"):
         reply.next("report_form")
+    elif named.get("place"):
+        reply.say("location_received", [Choice("button_report", "report_problem", {"place": named["place"]})])
     else:
         reply.say("help")
 

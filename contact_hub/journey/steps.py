@@ -10,6 +10,7 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -30,6 +31,7 @@ from contact_hub.knowledge.switch import ALTOGETHER
 log = structlog.get_logger()
 
 LONGEST_SCREENED = 5000  # characters looked through for danger: a resident's own message is shorter
+LONGEST_LABEL = 150  # characters of what a shared place is called
 
 
 StepFunction = Callable[[Turn, Tools], Awaitable[Step | None]]
@@ -181,9 +183,18 @@ async def unpack(turn: Turn, tools: Tools) -> Step | None:
     if turn.text.strip() and not turn.media and turn.form is None and _only_symbols(turn.text):
         turn.replies.append(_say(turn, city, "emoji_only"))
         return Step.EMOJI_ONLY
-    if turn.kind == InboundKind.LOCATION:
-        turn.text = turn.text or f"{turn.payload.get('latitude')}, {turn.payload.get('longitude')}"
+    if turn.kind == InboundKind.LOCATION and not turn.text.strip():
+        turn.text = _place(turn.payload)
+        # It is no sentence to be understood: it names a place, in a report or for one.
+        turn.choice = {"intent": "inform", "entities": {"place": turn.text}}
     return None
+
+
+def _place(payload: dict[str, Any]) -> str:
+    """A shared location in words: what it is called, where that is known, and its coordinates."""
+    where = f"{payload.get('latitude')}, {payload.get('longitude')}"
+    label = str(payload.get("label") or "").strip()[:LONGEST_LABEL]
+    return f"{label} ({where})" if label else where
 
 
 _SLASHES = re.compile(r"^\s*/[\s/]*")

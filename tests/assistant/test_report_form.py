@@ -161,6 +161,36 @@ def test_a_photo_sent_ahead_is_kept_for_the_report(resident: Resident) -> None:
     assert finished(resident.says("It is deep"))["photo"] == "0197-photo"
 
 
+HERE = "Town Hall (53.349805, -6.26031)"
+SHARED = {"title": HERE, "intent": "inform", "entities": {"place": HERE}}
+
+
+def test_a_place_that_is_shared_is_the_reports_place(resident: Resident) -> None:
+    assert resident.says("there is graffiti on the school wall")["asking"] == "place"
+    after = resident.presses(SHARED)
+    assert (after["asking"], after["unfinished"]["place"]) == ("description", HERE)
+
+
+def test_coordinates_in_words_are_a_place(resident: Resident) -> None:
+    assert resident.says("there is graffiti on the school wall")["asking"] == "place"
+    after = resident.says("53.349805, -6.26031")
+    assert (after["asking"], after["unfinished"]["place"]) == ("description", "53.349805, -6.26031")
+
+
+def test_a_place_that_is_shared_ahead_is_kept_for_the_button_and_for_words(resident: Resident) -> None:
+    shared = resident.presses(SHARED)
+    assert (keys(shared), shared["form"]) == (["location_received"], None)
+    (report,) = shared["messages"][-1]["choices"]
+    begun = resident.presses(report)
+    assert keys(begun) == ["report_start", "report_ask_category"]
+    assert begun["unfinished"]["place"] == HERE
+    resident.says("stop")
+    resident.presses(SHARED)
+    said = resident.says("there is a huge pothole in the road")
+    assert keys(said)[0] == "report_start"
+    assert (said["asking"], said["unfinished"]["place"]) == ("description", HERE)
+
+
 @pytest.mark.parametrize(
     ("language", "text", "category", "place"),
     [
