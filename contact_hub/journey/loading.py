@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contact_hub.citizens import service as citizens
 from contact_hub.citizens.models import Address, Citizen, Conversation
-from contact_hub.journey import buttons, continuity, rating, weighing
+from contact_hub.journey import buttons, continuity, rating, weighing, wordless
 from contact_hub.journey.saying import Writer
 from contact_hub.journey.turn import Turn
 from contact_hub.knowledge import switch
@@ -78,6 +78,7 @@ async def load(session: AsyncSession, task: Claimed, writer: Writer) -> Turn | N
     )
     await continuity.recall(session, turn, *seen)
     await weighing.recall(session, turn, writer.flags, conversation, said, shared=seen[-1])
+    await wordless.recall(session, turn)
     await buttons.resolve(session, turn, city)
     await rating.recall(session, turn)
     return turn

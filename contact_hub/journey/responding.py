@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from contact_hub.city import City
-from contact_hub.journey import compose
+from contact_hub.journey import compose, wordless
 from contact_hub.journey.neighbours import NeighbourDown, Question, RasaTurn
 from contact_hub.journey.tools import Tools
 from contact_hub.journey.turn import Reply, Step, Turn
@@ -78,9 +78,7 @@ _WISHES = frozenset(
 
 async def respond(turn: Turn, tools: Tools) -> Step | None:
     """Ask Rasa; without Rasa answer from search, without the brain hand over. Never silence."""
-    if turn.media and not turn.text.strip() and turn.form is None:
-        words = tools.city.say("media_received", turn.language)
-        turn.replies.append(Reply(words, say="media_received"))
+    if turn.album_answered:
         return Step.SAID
     if turn.choice and turn.choice.get("handoff"):
         turn.handoff = str(turn.choice["handoff"])
@@ -98,16 +96,23 @@ async def respond(turn: Turn, tools: Tools) -> Step | None:
         if turn.form is not None and turn.attempts < FORM_PATIENCE_ATTEMPTS:
             raise WaitForRasa(FORM_PATIENCE_DELAY) from None
         turn.give_up = True
+        key = wordless.received(turn)
+        if key is not None and turn.form is None:
+            turn.replies.append(Reply(tools.city.say(key, turn.language), say=key))
+            wordless.hush(turn)
+            return Step.SAID
         return _without_rasa(turn, tools, turn.fallback)
     before = copy.deepcopy((turn.replies, turn.tickets, turn.note, turn.language, turn.new_language))
     try:
-        return compose.from_rasa(turn, tools.city, turn.rasa)
+        step = compose.from_rasa(turn, tools.city, turn.rasa)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # Rasa said something nobody here understands. Its turn stands, but the resident gets an answer.
         log.error("journey.rasa_not_understood", error=type(error).__name__, what=str(error)[:200])
         turn.replies, turn.tickets, turn.note, turn.language, turn.new_language = before
         turn.handoff = turn.report = turn.suppress = turn.helpful = None
         return _without_rasa(turn, tools, await _search(turn, tools))
+    wordless.hush(turn)
+    return step
 
 
 def _question(turn: Turn) -> Question:
@@ -129,12 +134,13 @@ async def _rasa_or_search(turn: Turn, tools: Tools, question: Question) -> RasaT
     """Rasa's turn; when it is slow a search begins beside it, so that its answer is there in time."""
     asking = asyncio.ensure_future(tools.neighbours.turn(question))
     searching: asyncio.Future[dict[str, Any] | None] | None = None
+    words = wordless.received(turn) is None  # without any there is nothing to search for
     try:
         await asyncio.wait({asking}, timeout=SLOW_RASA_SECONDS)
-        if not asking.done():
+        if words and not asking.done():
             searching = asyncio.ensure_future(_search(turn, tools))
-            await asyncio.wait({asking})  # it gives up by itself
-        if asking.exception() is not None and turn.form is None:
+        await asyncio.wait({asking})  # it gives up by itself
+        if words and asking.exception() is not None and turn.form is None:
             turn.fallback = await (searching or _search(turn, tools))
         return asking.result()
     finally:

@@ -181,6 +181,8 @@ class Turn:
     left_open: LeftOpen | None = None
     survey: Survey | None = None
     past: Past = field(default_factory=Past)
+    album_answered: bool = False  # it is a picture of an album that has its answer
+    just_said: str | None = None  # to a file like this one, a moment ago
     choice: dict[str, Any] | None = None
     note: dict[str, Any] = field(default_factory=dict)
     # what shall come of it
