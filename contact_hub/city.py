@@ -190,8 +190,11 @@ class City:
         return word in _STOP_WORDS or word in self._opt_out
 
     def wants_messages(self, text: str) -> bool:
-        """Whether the whole message is a provider's word for writing again."""
-        return plain(text) in self._provider("provider_opt_in")
+        """Whether the whole message is a provider's word for writing again and means only that.
+
+        YES answers questions as well: it counts where the network itself tells of an opt-in.
+        """
+        return plain(text) in self._provider("provider_opt_in") - self._yes
 
     def wants_person(self, text: str) -> bool:
         """Whether the whole message asks for a person, in one of the city's languages."""

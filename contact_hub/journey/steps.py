@@ -99,6 +99,8 @@ async def screen(turn: Turn, tools: Tools) -> Step | None:
             pass
     if turn.payload.get("provider_help"):
         return Step.PROVIDER_HELP
+    if turn.choice is not None:
+        return None  # a button's words are ours: its "Yes" answers the question above it
     if city.wants_silence(turn.text):
         turn.suppress = True
         turn.replies.append(_say(turn, city, "stop_confirmed"))

@@ -224,6 +224,20 @@ async def test_after_an_answer_that_helped_its_use_for_better_answers_is_asked_f
     assert await may(chat, Purpose.IMPROVEMENT)
 
 
+async def test_a_yes_button_agrees_and_takes_back_no_stop(chat: Resident, script: Script) -> None:
+    script.on_turn = lambda asked: turn({"answer": found()})
+    await chat.says("When is recycling collected?")
+    good, _ = await chat.buttons()
+    await chat.presses(good["id"])
+    yes, _ = await chat.buttons()
+    assert yes["title"] == "Yes"
+    await chat.says("STOP")
+    (thanks,) = await chat.presses(yes["id"])
+    assert thanks != chat.line.city.say("start_confirmed", "en")
+    assert await may(chat, Purpose.IMPROVEMENT)
+    assert await chat.line.count("suppression") == 1
+
+
 async def test_who_rates_unasked_is_asked_for_nothing_more(chat: Resident, script: Script) -> None:
     script.on_turn = lambda asked: turn(
         {"request": "rate_service", "values": {"rating": 5}}, intent="rate_service"

@@ -124,6 +124,16 @@ async def test_yes_in_the_web_chat_is_an_answer(chat: Resident, script: Script) 
     assert script.turns[-1]["text"] == "yes"
 
 
+@pytest.mark.parametrize("words", ["yes", "Yes", "sí"])
+async def test_a_yes_in_the_web_chat_takes_back_no_stop(chat: Resident, script: Script, words: str) -> None:
+    await chat.says("STOP")
+    await chat.says(words)
+    assert script.turns[-1]["text"] == words
+    assert await silent(chat)
+    assert await chat.says("unstop") == [chat.line.city.say("start_confirmed", "en")]
+    assert not await silent(chat)
+
+
 async def test_stop_by_text_is_strict_silence_until_start(phone: Resident, script: Script) -> None:
     await phone.says("Hello")
     await phone.does(InboundKind.OPT_OUT, "STOP")
