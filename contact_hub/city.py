@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -174,9 +174,10 @@ class City:
     def _opt_out(self) -> frozenset[str]:
         return self._all_of("opt_out")
 
-    def _all_of(self, command: str) -> frozenset[str]:
+    def _all_of(self, command: str, spelled: Callable[[str], str] | None = None) -> frozenset[str]:
+        spelled = spelled or _hurried
         return frozenset(
-            plain(phrase)
+            spelled(phrase)
             for language in self.languages
             for phrase in (self.commands.get(language) or {}).get(command, ())
         )
@@ -186,8 +187,7 @@ class City:
 
         The phone networks' other words (CANCEL, END ...) count on SMS only, where the channel knows them.
         """
-        word = plain(text)
-        return word in _STOP_WORDS or word in self._opt_out
+        return plain(text) in _STOP_WORDS or _hurried(text) in self._opt_out
 
     def wants_messages(self, text: str) -> bool:
         """Whether the whole message is a provider's word for writing again and means only that.
@@ -198,7 +198,7 @@ class City:
 
     def wants_person(self, text: str) -> bool:
         """Whether the whole message asks for a person, in one of the city's languages."""
-        return plain(text) in self._person
+        return _hurried(text) in self._person
 
     @cached_property
     def _person(self) -> frozenset[str]:
@@ -207,7 +207,7 @@ class City:
     def asks_for_person(self, text: str) -> bool:
         """Whether the message asks for a person, as a whole or in one of the phrases that do so anywhere."""
         words = plain(text)
-        return words in self._person or any(
+        return self.wants_person(text) or any(
             self._person_within.find(typed) for typed in (words, _unaccented(words))
         )
 
@@ -219,7 +219,7 @@ class City:
 
     def yes_or_no(self, text: str) -> bool | None:
         """Whether the whole message says yes, or no, in one of the city's languages."""
-        word = plain(text)
+        word = _hurried(text)
         if word in self._yes:
             return None if word in self._no else True
         return False if word in self._no else None
@@ -227,11 +227,16 @@ class City:
     def begins_with_yes(self, text: str) -> bool:
         """Whether the message begins with a yes and does not end in a no, as "claro que no" does."""
         words = plain(text)
-        # A single letter is a yes only by itself: "y" is "and" in Spanish.
-        said = (yes for yes in self._yes - self._no if len(yes) > 1 or not yes.isascii())
+        # A single letter is a yes only by itself: "y" is "and" in Spanish. Accents count here, where more
+        # words follow: without its own, "sí" is "if" in Spanish and French.
+        said = (yes for yes in self._written_yes if len(yes) > 1 or not yes.isascii())
         if not any(f"{words} ".startswith(f"{yes} ") for yes in said):
             return False
-        return not any(words.endswith(f" {no}") for no in self._no - self._yes)
+        return not any(_hurried(text).endswith(f" {no}") for no in self._no - self._yes)
+
+    @cached_property
+    def _written_yes(self) -> frozenset[str]:
+        return self._all_of("yes", plain) - self._all_of("no", plain)
 
     @cached_property
     def _yes(self) -> frozenset[str]:
@@ -243,13 +248,13 @@ class City:
 
     def score_of_five(self, text: str) -> int | None:
         """The score that the whole message names as so many of five, in one of the city's languages."""
-        words = plain(text)
+        words = _hurried(text)
         return next((int(found[1]) for form in self._scores if (found := form.fullmatch(words))), None)
 
     @cached_property
     def _scores(self) -> tuple[re.Pattern[str], ...]:
         written = (
-            [re.escape(plain(part)) for part in form.split("{score}")]
+            [re.escape(_hurried(part)) for part in form.split("{score}")]
             for code in self.languages
             for form in (self.commands.get(code) or {}).get("score_of_five", ())
         )
@@ -420,6 +425,15 @@ def _unaccented(words: str) -> str:
     return kept.replace("ł", "l").replace("ı", "i").replace("'", "")
 
 
+def _hurried(text: str) -> str:
+    """A whole message as people in a hurry type it: plain words without accents, for comparing commands.
+
+    A hamza at the end of an Arabic word stays: without it "begin" would be "never", which is a no.
+    """
+    return _unaccented(_FINAL_HAMZA.sub("اء", plain(text)))
+
+
+_FINAL_HAMZA = re.compile(r"أ(?!\w)")
 _UNSPACED = {"zh", "ja", "th"}
 
 

@@ -110,7 +110,59 @@ def test_whoever_wants_silence_gets_it(city: City, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["cancel", "CANCEL", "end", "quit", "the bus does not stop here", "stop sign", "", "?"]
+    "words",
+    ["no me escriban mas", "arret", "DESABONNER", "BANA YAZMAYIN", "ABONELİKTEN ÇIK", "الغاء الاشتراك"],
+)
+def test_whoever_types_without_accents_or_in_capitals_gets_silence_as_well(city: City, words: str) -> None:
+    assert city.wants_silence(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        *[("si", True), ("Sì", True), ("bien sur", True), ("DOĞRU", True), ("dogru", True), ("是", True)],
+        *[("nao", False), ("NÃO", False), ("hayir", False), ("HAYIR", False), ("şimdi değil", False)],
+        *[("ŞİMDİ DEĞİL", False), ("否", False), ("لا اريد", False), ("أبداً", False), ("ابدا", False)],
+        *[("ابدأ", None), ("si no viene nadie", None), ("si no", None), ("stóp", None), ("", None)],
+    ],
+)
+def test_yes_and_no_count_with_or_without_accents(city: City, words: str, meant: bool | None) -> None:
+    assert city.yes_or_no(words) is meant
+
+
+def test_every_languages_own_buttons_say_yes_and_no(city: City) -> None:
+    for language in city.languages:
+        for typed in (str.upper, str.lower):
+            assert city.yes_or_no(typed(city.say("button_yes", language))) is True, language
+            assert city.yes_or_no(typed(city.say("button_no", language))) is False, language
+
+
+def test_no_command_means_another_one_without_its_accents(city: City) -> None:
+    meanings: dict[str, set[str]] = {}
+    for command in ("opt_out", "yes", "no", "talk_to_human", "cancel", "skip"):
+        for phrase in city._all_of(command):
+            meanings.setdefault(phrase, set()).add(command)
+    assert {phrase: several for phrase, several in meanings.items() if len(several) > 1} == {}
+
+
+@pytest.mark.parametrize("words", ["si alguien viene", "si vous voulez", "claro que nao", "claro que não"])
+def test_an_if_or_a_no_at_the_end_begins_no_yes(city: City, words: str) -> None:
+    assert not city.begins_with_yes(words)
+    assert city.begins_with_yes("Sí, que me llamen")
+
+
+def test_a_score_in_turkish_capitals_is_one(city: City) -> None:
+    assert city.score_of_five("5 ÜZERİNDEN 4") == city.score_of_five("5 uzerinden 4") == 4
+
+
+@pytest.mark.parametrize("words", ["czlowiek", "GÖREVLİ", "gorevli", "انسان", "funcionario"])
+def test_a_person_is_asked_for_without_accents_as_well(city: City, words: str) -> None:
+    assert city.wants_person(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["stóp", "si", "cancel", "CANCEL", "end", "quit", "the bus does not stop here", "stop sign", "", "?"],
 )
 def test_other_words_are_no_wish_for_silence(city: City, words: str) -> None:
     assert not city.wants_silence(words)
