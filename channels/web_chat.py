@@ -28,6 +28,7 @@ from channels.base.contract import (
     Upload,
 )
 from channels.base.errors import Malformed
+from channels.base.language import language_tag
 from channels.base.widget import built_script
 from channels.base.widget.feed import Close, Line, news, refusal
 from channels.base.widget.labels import direction, labels_from
@@ -39,7 +40,6 @@ from channels.base.widget.requests import (
     body_of,
     clean,
     inbound_of,
-    language_tag,
     message_of,
     object_of,
     parsed,

@@ -51,6 +51,7 @@ class Inbound:
 
     `external_id` is the provider's own id and the key of deduplication within (channel, account).
     `message_id` is the id that later edits and replies name; it may equal `external_id`.
+    `language_hint` is the device's language as the provider writes it, such as "pt-br".
     """
 
     channel: str

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.clean import clean
 from channels.base.contract import Inbound, InboundKind, Receipt, Received, Upload
+from channels.base.language import language_tag
 from contact_hub.citizens import service as citizens
 from contact_hub.database import Database, new_id, now
 from contact_hub.identity import suggestions
@@ -93,7 +94,7 @@ async def _store(session: AsyncSession, inbound: Inbound, uploads: Sequence[Uplo
         known = await timeline.find_inbound(session, inbound.channel, inbound.account, inbound.external_id)
         if known is not None:  # a late copy begins no new conversation
             return await _again(session, known)
-        language = inbound.language_hint
+        language = language_tag(inbound.language_hint)  # "pt-br" is Portuguese
         if inbound.channel in FEED_CHANNELS:
             language = await timeline.language_of_session(session, uuid.UUID(inbound.address)) or language
         place = await citizens.place_of(session, inbound.channel, inbound.address, language)

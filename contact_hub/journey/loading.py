@@ -61,7 +61,7 @@ async def load(session: AsyncSession, task: Claimed, writer: Writer) -> Turn | N
         state=conversation.state,
         epoch=conversation.epoch,
         language=city.speaks(language),
-        language_known=language is not None,
+        language_known=language in city.languages,
         language_fixed=conversation.language_fixed,
         form=conversation.form,
         given_up=list(conversation.given_up),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -15,6 +14,7 @@ from starlette.requests import Request
 
 from channels.base.contract import Inbound, InboundKind, Upload
 from channels.base.errors import Malformed
+from channels.base.language import language_tag
 from channels.base.widget.uploads import kind_of, upload
 
 MAX_JSON = 1_048_576  # bytes: room to refuse a long text by its characters, with the reason that fits
@@ -142,9 +142,3 @@ def clean(text: str) -> str:
 
 def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def language_tag(tag: str | None) -> str | None:
-    """Gives the first language of a tag or an Accept-Language header, lower case, if it looks like one."""
-    found = re.match(r"\s*([A-Za-z]{2,3})(?![A-Za-z])", tag or "")
-    return found.group(1).lower() if found else None
