@@ -22,7 +22,6 @@ class Languages:
     """The city's languages, by the names they have in each of them."""
 
     names: dict[str, str]
-    supported: tuple[str, ...]
 
     @classmethod
     def of(cls, city: Path) -> "Languages":
@@ -47,7 +46,7 @@ class Languages:
             "عربي": "ar",
             "العربيه": "ar",
         }
-        return cls(names, supported)
+        return cls(names)
 
     def named(self, text: str) -> str | None:
         """Return the code of the last language a text names ("not German, English please")."""
@@ -96,16 +95,9 @@ class Requests:
         reply.request(turn.intent, values)
 
     async def change_language(self, turn: Turn, reply: Reply) -> None:
-        """Pass the language on, or ask which one."""
+        """Pass the language on; without one the hub asks, and names each language in itself."""
         language = _chosen(turn).get("language") or self.languages.named(turn.text)
-        if language:
-            reply.request("change_language", {"language": language})
-            return
-        codes = self.languages.supported
-        reply.say(
-            "change_language_ask",
-            [Choice(f"language_{code}", "change_language", {"language": code}) for code in codes],
-        )
+        reply.request("change_language", {"language": language} if language else {})
 
     async def rate(self, turn: Turn, reply: Reply) -> None:
         """Pass a rating from 1 to 5 on, or ask for one."""
