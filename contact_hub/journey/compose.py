@@ -21,7 +21,8 @@ from contact_hub.journey.turn import Choice, Reply, Step, Turn
 log = structlog.get_logger()
 
 CLARIFY_CHOICES = 3
-REFERENCE = re.compile(r"\bR\d{2}-\d{5,}-\d\b", re.IGNORECASE)
+# Chinese is written without spaces: only a Latin letter or a digit beside it makes it another word.
+REFERENCE = re.compile(r"(?<![A-Za-z0-9])R\d{2}-\d{5,}-\d(?![A-Za-z0-9])", re.IGNORECASE)
 
 
 def from_rasa(turn: Turn, city: City, rasa: RasaTurn) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from channels.base.contract import InboundKind
 from contact_hub.journey.buttons import button_id, read_button_id
+from contact_hub.journey.compose import REFERENCE
 from contact_hub.operations.queue import Lane
 from tests.contract import recorded
 from tests.hub.line import Line, Resident, Script, found, says, turn
@@ -406,3 +408,44 @@ async def test_the_language_follows_the_resident_and_stays_on_short_turns(
     assert await chat.says("ok") == [chat.line.city.say("greet", "de")]
     script.on_read = lambda asked: {"language": "tlh", "confidence": 0.99}
     assert await chat.says("nuqneH") == [chat.line.city.say("greet", "de")]
+
+
+@pytest.mark.parametrize(
+    ("device", "spoken", "hint"),
+    [
+        *[("pt-br", "pt", "pt"), ("zh-hans", "zh", "zh"), ("es-419", "es", "es"), ("TR_tr", "tr", "tr")],
+        *[("uk", "en", None), ("tlh-x", "en", None), ("", "en", None), (None, "en", None)],
+    ],
+)
+async def test_a_devices_language_counts_as_far_as_the_city_speaks_it(
+    phone: Resident, script: Script, device: str | None, spoken: str, hint: str | None
+) -> None:
+    arrived = dataclasses.replace(phone.inbound(words="/start"), language_hint=device)
+    await phone.line.inbox.accept(arrived)
+    await phone.line.work(Lane.IN)
+    assert await leaving(phone) == [phone.line.city.say("greet", spoken)]
+    await phone.does(words="ok")
+    await phone.line.work(Lane.IN)
+    assert script.readings[-1]["hint"] == hint
+
+
+async def test_the_languages_are_offered_each_in_itself(chat: Resident, script: Script) -> None:
+    script.on_turn = lambda asked: turn({"request": "change_language", "values": {}})
+    assert await chat.says("another language") == [chat.line.city.say("change_language_ask", "en")]
+    titles = {button["title"]: button["id"] for button in await chat.buttons()}
+    assert {"English", "中文", "Türkçe"} <= titles.keys()
+    chosen = {"request": "change_language", "values": {"language": "zh"}}
+    script.on_turn = lambda asked: turn(chosen)
+    assert await chat.presses(titles["中文"]) == [chat.line.city.say("language_changed", "zh")]
+    assert script.turns[-1]["choice"]["entities"] == {"language": "zh"}
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        *[("请问R26-00012-3进展", True), ("r26-00012-3?", True), ("(R26-00012-3)", True)],
+        *[("XR26-00012-3", False), ("R26-00012-34", False), ("R26-00012-3b", False)],
+    ],
+)
+def test_a_reports_number_is_found_without_spaces_around_it(words: str, named: bool) -> None:
+    assert bool(REFERENCE.search(words)) is named
