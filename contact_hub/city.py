@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 import yaml
-from babel.dates import format_date, format_datetime
+from babel import Locale, localedata
+from babel.dates import format_date, format_datetime, get_datetime_format
 
 from contact_hub.wishes import Wish, Wishes
 
@@ -162,11 +163,18 @@ class City:
 
     def moment(self, at: datetime, language: str) -> str:
         """Day and time as people of that language write them, in the city's zone."""
-        return format_datetime(at, "EEEE d MMMM, HH:mm", tzinfo=self.zone, locale=self.speaks(language))
+        locale = self._locale(language)
+        return format_datetime(at, _moment_in(locale), tzinfo=self.zone, locale=locale)
 
     def day(self, at: datetime, language: str) -> str:
         """The date as people of that language write it."""
-        return format_date(at.astimezone(self.zone).date(), "medium", locale=self.speaks(language))
+        return format_date(at.astimezone(self.zone).date(), "medium", locale=self._locale(language))
+
+    def _locale(self, language: str) -> str:
+        """The language as the city's country writes it, where it does so in its own way."""
+        spoken = self.speaks(language)
+        local = f"{spoken}_{self.region}"
+        return local if localedata.exists(local) else spoken
 
     # Words recognised without any model -----------------------------------------------------------
 
@@ -388,6 +396,17 @@ def load_city(folder: Path) -> City:
             f"{folder / 'responses'} has no {city.default_language}.yml for the default language."
         )
     return city
+
+
+@lru_cache
+def _moment_in(locale: str) -> str:
+    """The pattern of weekday, day, month and time: the locale's own order with both names in full."""
+    known = Locale.parse(locale).datetime_skeletons
+    day = next(str(known[key].pattern) for key in ("MMMMEEEEd", "MMMMEd", "MMMEd") if key in known)
+    day = re.sub(r"E+|ccc", "EEEE", re.sub(r"M{3,}|L{3,}", "MMMM", day))
+    # A comma within the day wants another one before the time, which Portuguese leaves out.
+    joined = "{1}, {0}" if "," in day else str(get_datetime_format("medium", locale))
+    return joined.replace("{1}", day).replace("{0}", str(known["Hm"].pattern))
 
 
 def _span(words: str) -> tuple[time, time]:

@@ -70,6 +70,39 @@ def test_holidays_may_be_written_with_or_without_quotes(written: Callable[..., C
     assert city.is_open(at("2026-11-09T23:59"))
 
 
+@pytest.mark.parametrize(
+    ("language", "written"),
+    [
+        ("en", "Thursday, 5 November, 08:00"),
+        ("es", "jueves, 5 de noviembre, 8:00"),
+        ("de", "Donnerstag, 5. November, 08:00"),
+        ("fr", "jeudi 5 novembre, 08:00"),
+        ("it", "giovedì 5 novembre, 08:00"),
+        ("pl", "czwartek, 5 listopada, 08:00"),
+        ("pt", "quinta-feira, 5 de novembro, 08:00"),
+        ("tr", "5 Kasım Perşembe 08:00"),
+        ("ar", "الخميس، 5 نوفمبر، 08:00"),
+        ("zh", "11月5日星期四 08:00"),
+    ],
+)
+def test_a_moment_is_written_as_each_language_writes_it(
+    whole_city: City, language: str, written: str
+) -> None:
+    assert whole_city.moment(at("2026-11-05T08:00"), language) == written
+
+
+def test_a_date_is_written_as_the_citys_country_writes_it(
+    whole_city: City, written: Callable[..., City]
+) -> None:
+    moment = at("2026-11-05T08:00")
+    assert whole_city.day(moment, "en") == "5 Nov 2026"
+    abroad = written(contact_centre={"phone": "+1 202 555 0100"}, time_zone="America/New_York")
+    assert abroad.day(moment, "en") == "Nov 5, 2026"
+    assert abroad.moment(moment, "en") == "Thursday, November 5, 03:00"
+    nowhere = written(contact_centre={})
+    assert nowhere.moment(moment, "de") == "Donnerstag, 5. November, 08:00"
+
+
 @pytest.mark.parametrize("span", ["8-18", "08:00", "08:00–18:00", "25:00-26:00", ""])
 def test_hours_that_cannot_be_read_are_told_at_the_start(written: Callable[..., City], span: str) -> None:
     with pytest.raises(CityError, match="opening_hours of tue"):
