@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[3]
 
 def asked(text: str, intent: str) -> Turn:
     nothing: dict[str, Any] = {"history": [], "photos": [], "facts": {}, "slots": {}, "last_said": []}
-    plain = {"in_form": False, "opening": False, "after_aside": False, "asked": None, "chosen": None}
+    plain: dict[str, Any] = {
+        "in_form": False,
+        "opening": False,
+        "after_aside": False,
+        "asked": None,
+        "chosen": None,
+    }
     return Turn(text=text, intent=intent, confidence=0.9, language="en", **nothing, **plain)
 
 
