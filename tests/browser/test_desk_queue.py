@@ -32,10 +32,11 @@ def looks(clerk: Clerk, query: str = "") -> None:
 
 def test_whoever_asks_for_a_person_appears_at_once_and_nobody_is_disturbed(line: WholeLine, sit: Sit) -> None:
     _, first = unhappy(line)
-    ada = sit("Ada")
+    ada = sit("Ada", reduced_motion="reduce")  # which brings what is focused into sight at once
     looks(ada)
     held = ada.page.locator(f"#t-{first} .open")
     held.focus()
+    ada.page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     ada.page.evaluate("window.moved = 0; addEventListener('scroll', () => { window.moved += 1; })")
     resident, second = unhappy(line)
     shown = ada.page.locator(f"#waiting #t-{second}")

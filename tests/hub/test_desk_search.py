@@ -219,7 +219,7 @@ async def test_whoever_is_named_in_a_note_finds_it_and_the_count_goes_once_it_is
     assert "<img src=x" not in page.text
     assert re.search(r'data-count="mentions">1</span>', page.text)
     counts = (await web.get("/desk/counts", headers=head)).json()
-    assert counts == {"waiting": 1, "mine": 0, "mentions": 1}
+    assert counts == {"waiting": 1, "mine": 0, "owed": 0, "danger": 0, "alarms": [], "mentions": 1}
     assert (await web.get("/desk/counts", headers=ben)).json()["mentions"] == 0
     await web.get(f"/desk/c/{talk.id}", headers=head)
     assert (await web.get("/desk/counts", headers=head)).json()["mentions"] == 0
