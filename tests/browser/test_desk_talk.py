@@ -320,6 +320,21 @@ def test_an_arabic_resident_is_read_from_right_to_left_and_answered_in_arabic(
     expect(ada.field).to_have_css("direction", "rtl")
 
 
+@pytest.mark.parametrize("width", [1280, 800])
+def test_no_window_cuts_off_what_unfolds_above_a_conversation(line: WholeLine, sit: Sit, width: int) -> None:
+    resident, talk = unhappy(line)
+    ada = sit("Ada", viewport={"width": width, "height": 800})
+    ada.opens(talk)
+    ada.page.get_by_role("button", name="Take it").click()
+    resident.says("I want to die")
+    expect(ada.page.locator(".talk-head .alarm")).to_be_visible()  # and the row of buttons is below it
+    for name in ("resolve", "snooze", "back", "transfer"):
+        ada.page.locator(f"#act-{name} > summary").click()
+        box = ada.page.locator(f"#act-{name} > :is(form, .ways)").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
 @pytest.mark.parametrize("touch", [False, True], ids=["pointer", "touch"])
 def test_removing_a_message_is_out_of_the_way_and_within_reach(
     line: WholeLine, sit: Sit, touch: bool
