@@ -398,6 +398,14 @@ def load_city(folder: Path) -> City:
     return city
 
 
+def number_in(where: str, section: Mapping[str, Any], key: str, least: float, most: float) -> float:
+    """A number that a file of the city's has to give; raises CityError with one sentence."""
+    given = section.get(key)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
+        raise CityError(f"{where}: '{key}' must be a number from {least:g} to {most:g}, not {given!r}.")
+    return float(given)
+
+
 @lru_cache
 def _moment_in(locale: str) -> str:
     """The pattern of weekday, day, month and time: the locale's own order with both names in full."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from contact_hub.city import City, CityError
+from contact_hub.city import City, CityError, number_in
 from contact_hub.flags.models import Level
 
 
@@ -92,7 +92,7 @@ def rules_of(city: City) -> Rules:
     _only(where, city.flags, ("levels", "signals"))
     levels = _section(where, city.flags, "levels")
     _only(f"{where}: levels", levels, ("uneasy", "unhappy"))
-    uneasy, unhappy = (_number(f"{where}: levels", levels, name, 0.01, 1) for name in ("uneasy", "unhappy"))
+    uneasy, unhappy = (number_in(f"{where}: levels", levels, name, 0.01, 1) for name in ("uneasy", "unhappy"))
     if uneasy > unhappy:
         raise CityError(f"{where}: levels: 'uneasy' must not be above 'unhappy'.")
     signals = _section(where, city.flags, "signals")
@@ -103,7 +103,7 @@ def rules_of(city: City) -> Rules:
         place, given = f"{where}: {signal}", _section(f"{where}: signals", signals, signal)
         weighed = () if signal in ALARMS else ("weight",)
         _only(place, given, (*weighed, "explain", *_MORE.get(signal, ())))
-        weights[signal] = _number(place, given, "weight", 0, 1) if weighed else 1.0
+        weights[signal] = number_in(place, given, "weight", 0, 1) if weighed else 1.0
         explanations[signal] = str(given.get("explain") or "").strip()
         if not explanations[signal]:
             raise CityError(f"{place} has no 'explain': what are staff told?")
@@ -113,11 +113,11 @@ def rules_of(city: City) -> Rules:
         unhappy=unhappy,
         weights=weights,
         explanations=explanations,
-        words_from=_number(f"{where}: words", words, "from", 0.01, 0.99),
-        words_most=_number(f"{where}: words", words, "most", weights[Signal.WORDS], 1),
-        similarity=_number(f"{where}: asked_again", again, "similarity", 0.5, 1),
-        contacts=int(_number(f"{where}: third_contact", third, "contacts", 2, 50)),
-        contacts_within=timedelta(days=_number(f"{where}: third_contact", third, "days", 1, 60)),
+        words_from=number_in(f"{where}: words", words, "from", 0.01, 0.99),
+        words_most=number_in(f"{where}: words", words, "most", weights[Signal.WORDS], 1),
+        similarity=number_in(f"{where}: asked_again", again, "similarity", 0.5, 1),
+        contacts=int(number_in(f"{where}: third_contact", third, "contacts", 2, 50)),
+        contacts_within=timedelta(days=number_in(f"{where}: third_contact", third, "days", 1, 60)),
     )
 
 
@@ -132,10 +132,3 @@ def _only(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     unknown = {str(name) for name in given} - set(known)
     if unknown:
         raise CityError(f"{where} has '{min(unknown)}', which means nothing there.")
-
-
-def _number(where: str, given: Mapping[str, Any], name: str, least: float, most: float) -> float:
-    found = given.get(name)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not least <= found <= most:
-        raise CityError(f"{where}: '{name}' must be a number from {least:g} to {most:g}, not {found!r}.")
-    return float(found)

@@ -9,7 +9,7 @@ from typing import Any
 
 from contact_hub.citizens.models import DANGER
 from contact_hub.citizens.models import ConversationState as State
-from contact_hub.city import City, CityError
+from contact_hub.city import City, CityError, number_in
 
 MOVES: dict[State, frozenset[State]] = {
     State.BOT: frozenset({State.WAITING, State.AGENT, State.CLOSED}),
@@ -138,7 +138,7 @@ def rules_of(city: City) -> Rules:
     if unknown := set(section) - known:
         raise CityError(f"{where} has '{min(unknown)}', which means nothing there.")
     return Rules(
-        hold_seconds=_number(where, section, "hold_seconds", 0, 60),
+        hold_seconds=number_in(where, section, "hold_seconds", 0, 60),
         silent_agent=_minutes(where, section, "silent_agent_minutes", 1),
         silent_danger=_minutes(where, section, "silent_danger_minutes", 1),
         promise=_minutes(where, section, "promise_minutes", 1),
@@ -151,15 +151,8 @@ def rules_of(city: City) -> Rules:
     )
 
 
-def _number(where: str, section: Mapping[str, Any], key: str, least: float, most: float) -> float:
-    given = section.get(key)
-    if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
-        raise CityError(f"{where}: '{key}' must be a number from {least:g} to {most:g}, not {given!r}.")
-    return float(given)
-
-
 def _minutes(where: str, section: Mapping[str, Any], key: str, least: float) -> timedelta:
-    return timedelta(minutes=_number(where, section, key, least, 7 * 24 * 60))
+    return timedelta(minutes=number_in(where, section, key, least, 7 * 24 * 60))
 
 
 def _night(where: str, given: object) -> tuple[time, time]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import exists, select
 
 from contact_hub.citizens.models import Conversation, ConversationState
-from contact_hub.city import City, CityError
+from contact_hub.city import City, number_in
 from contact_hub.database import now
 from contact_hub.handoff import service as handoff
 from contact_hub.journey import asking
@@ -21,13 +21,9 @@ IDLE = "idle"  # the reason of a move that nobody made
 
 def idle_after(city: City) -> timedelta:
     """How long a talk with the bot may rest before it ends; raises CityError with one sentence."""
-    hours = (city.settings.get("conversations") or {}).get("idle_hours")
-    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 1 <= hours <= 720:
-        raise CityError(
-            f"{city.folder / 'city.yml'}: conversations: 'idle_hours' must be a number from 1 to 720,"
-            f" not {hours!r}."
-        )
-    return timedelta(hours=hours)
+    given = city.settings.get("conversations") or {}
+    where = f"{city.folder / 'city.yml'}: conversations"
+    return timedelta(hours=number_in(where, given, "idle_hours", 1, 720))
 
 
 async def close_idle(writer: Writer) -> Collection[str]:

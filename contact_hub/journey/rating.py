@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from channels.base.contract import InboundKind
 from contact_hub.citizens.models import Conversation, ConversationState
-from contact_hub.city import City, CityError
+from contact_hub.city import City, number_in
 from contact_hub.database import new_id, now
 from contact_hub.flags.rules import Rules, Signal
 from contact_hub.journey import weighing
@@ -104,13 +104,9 @@ def _commented(turn: Turn, city: City, asked: Survey) -> Step | None:
 
 def comments_within(city: City) -> timedelta:
     """For how long words after a rating are taken for its comment; raises CityError with one sentence."""
-    minutes = (city.settings.get("ratings") or {}).get("comment_minutes")
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 1 <= minutes <= 1440:
-        raise CityError(
-            f"{city.folder / 'city.yml'}: ratings: 'comment_minutes' must be a number from 1 to 1440,"
-            f" not {minutes!r}."
-        )
-    return timedelta(minutes=minutes)
+    given = city.settings.get("ratings") or {}
+    where = f"{city.folder / 'city.yml'}: ratings"
+    return timedelta(minutes=number_in(where, given, "comment_minutes", 1, 1440))
 
 
 def _scored(turn: Turn, city: City, asked: Survey, score: int) -> Step:
